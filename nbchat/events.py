@@ -1,0 +1,103 @@
+"""What a stream yields while a turn runs.
+
+Every event has a `kind`, the `message_id` of the assistant's message, and `content`:
+the text of a text event, None for all others. Joined, the content is the message's.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from nbchat.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class TextEvent:
+    """More text of the answer."""
+
+    message_id: str
+    content: str
+    kind: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingEvent:
+    """More of the model's thinking."""
+
+    message_id: str
+    thinking: str
+    kind: ClassVar[str] = "thinking"
+    content: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStartEvent:
+    """A tool's row is stored and its body is about to run."""
+
+    message_id: str
+    name: str
+    arguments: dict[str, Any] | str
+    tool_call_id: str
+    kind: ClassVar[str] = "tool_start"
+    content: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEndEvent:
+    """A tool's outcome is stored; `result` is what the model will see."""
+
+    message_id: str
+    name: str
+    tool_call_id: str
+    status: str
+    result: str | None
+    error: str | None
+    duration_ms: float | None
+    kind: ClassVar[str] = "tool_end"
+    content: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """Tokens of one request, as far as the provider told; None is unknown."""
+
+    message_id: str
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_input_tokens: int | None
+    cache_write_tokens: int | None
+    thinking_tokens: int | None
+    kind: ClassVar[str] = "usage"
+    content: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryEvent:
+    """A request failed and is sent again after `wait_s` seconds."""
+
+    message_id: str
+    attempt: int
+    wait_s: float
+    error: str
+    kind: ClassVar[str] = "retry"
+    content: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class DoneEvent:
+    """The turn is stored whole; always the last event."""
+
+    message_id: str
+    message: Message
+    kind: ClassVar[str] = "done"
+    content: ClassVar[None] = None
+
+
+Event = (
+    TextEvent
+    | ThinkingEvent
+    | ToolStartEvent
+    | ToolEndEvent
+    | UsageEvent
+    | RetryEvent
+    | DoneEvent
+)

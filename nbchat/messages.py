@@ -1,0 +1,137 @@
+"""Parts and messages: frozen values, to and from plain JSON.
+
+Invariant: `part_from_json(part_to_json(part)) == part`. Identity, time and storage
+are other modules' concern; nothing here does I/O.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+
+JSON = Any  # whatever json.loads returns
+
+Role = Literal["user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words said by the user or the model."""
+
+    text: str
+    round: int = 1
+    kind: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """A block of thinking with the signature that lets the provider trust it again.
+
+    `data` holds a redacted block's opaque bytes; its text is then empty.
+    """
+
+    text: str
+    signature: str | None = None
+    data: str | None = None
+    round: int = 1
+    kind: ClassVar[str] = "thinking"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model's wish to run a tool.
+
+    `arguments` is a dict, or the raw text when it could not be read as one.
+    `tool_call_id` is the provider's and may repeat.
+    """
+
+    name: str
+    arguments: dict[str, Any] | str = field(default_factory=dict)
+    tool_call_id: str = ""
+    signature: str | None = None
+    round: int = 1
+    kind: ClassVar[str] = "tool_call"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What the model is told a tool call came to.
+
+    `seq` is the call's place among its round's calls, from 1: parallel calls end in any
+    order and their provider's ids may repeat.
+    """
+
+    content: str
+    tool_call_id: str = ""
+    name: str = ""
+    is_error: bool = False
+    seq: int = 1
+    round: int = 1
+    kind: ClassVar[str] = "tool_result"
+
+
+Part = Text | Thinking | ToolCall | ToolResult
+PART_KINDS: Mapping[str, type[Part]] = {
+    part.kind: part for part in (Text, Thinking, ToolCall, ToolResult)
+}
+
+
+def part_to_json(part: Part) -> dict[str, Any]:
+    """The part as JSON: its kind first, nothing that is None."""
+    fields = {key: value for key, value in asdict(part).items() if value is not None}
+    return {"kind": part.kind, **fields}
+
+
+def part_from_json(value: Mapping[str, Any]) -> Part:
+    """The part that `part_to_json` wrote."""
+    fields = {key: item for key, item in value.items() if key != "kind"}
+    return PART_KINDS[value["kind"]](**fields)
+
+
+def text_of(parts: Iterable[Part]) -> str:
+    """All text of the parts in order, '' when there is none."""
+    return "".join(part.text for part in parts if isinstance(part, Text))
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A user's or an assistant's entry in a chat.
+
+    `raw` lists, per round, the blocks exactly as the provider sent them. Tokens are the
+    sum over the turn's requests; unknown is None. `str(message)` is its text.
+    """
+
+    id: str
+    chat_id: str
+    role: Role
+    content: str = ""
+    parent_id: str | None = None
+    seq: int = 0
+    turn: int = 0
+    status: str = "complete"
+    parts: tuple[Part, ...] = ()
+    thinking_text: str | None = None
+    thinking_signature: str | None = None
+    thinking_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cost_usd: Decimal | None = None
+    model: str | None = None
+    provider: str | None = None
+    finish_reason: str | None = None
+    data: Any = None
+    raw: tuple[Mapping[str, JSON], ...] = ()
+    error: Mapping[str, JSON] | None = None
+    created_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    def __str__(self) -> str:
+        return self.content
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls of all rounds, in order."""
+        return tuple(part for part in self.parts if isinstance(part, ToolCall))

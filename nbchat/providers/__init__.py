@@ -1,0 +1,68 @@
+"""WHERE to talk: one file per service, found by its name, holding data.
+
+`nbchat/providers/NAME.py` defines `PROVIDER`; adding a service is adding a file. A provider
+names its wire; nothing here does I/O, but `function` and `local` carry a callable for it.
+"""
+
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from nbchat.errors import UnknownProvider
+from nbchat.wires import Wire
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A service that answers requests.
+
+    `keys` are environment variables, the first one set wins; none means no key is needed.
+    `default_model` is what `model=None` takes when the key is set. `prices` is the name
+    under which its prices are known. `launch` starts a local engine and returns its base
+    URL and key. `probe` is where, relative to the base URL, a local server lists models.
+    """
+
+    name: str
+    wire: Wire | None = None
+    base_url: str | None = None
+    keys: tuple[str, ...] = ()
+    default_model: str | None = None
+    prices: str | None = None
+    launch: Callable[[str], Any] | None = None
+    probe: str | None = None
+
+
+def provider_names() -> list[str]:
+    """Every provider's name, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def find_provider(name: str) -> Provider:
+    """The provider of that name; raises UnknownProvider listing those that exist."""
+    if name not in provider_names():
+        known = ", ".join(provider_names())
+        raise UnknownProvider(f"No provider is named {name!r}. Use one of: {known}.")
+    provider: Provider = import_module(f"{__name__}.{name}").PROVIDER
+    return provider
+
+
+def split_model(model: str) -> tuple[str, str]:
+    """Provider and bare name of `"provider/name"`, split on the first slash only."""
+    provider, slash, name = model.partition("/")
+    if not slash or not name:
+        raise UnknownProvider(f"{model!r} names no provider. Write {suggested(model)!r}.")
+    find_provider(provider)
+    return provider, name
+
+
+def suggested(model: str) -> str:
+    """The full name that a bare model name most likely means."""
+    prefixes = {"claude": "anthropic", "gpt": "openai", "o1": "openai", "o3": "openai",
+                "o4": "openai", "deepseek": "deepseek", "grok": "xai", "mistral": "mistral"}
+    bare = model.strip("/") or "NAME"
+    for prefix, provider in prefixes.items():
+        if bare.lower().startswith(prefix):
+            return f"{provider}/{bare}"
+    return f"openai/{bare}"
