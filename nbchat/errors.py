@@ -11,6 +11,7 @@
     │   ├── StoreBusy            somebody else holds it for too long
     │   ├── NotAStore            not a DuckDB file, or tables that are not nbchat's
     │   └── StoreTooNew          written by a newer nbchat
+    ├── PullFailed               weights that could not be fetched, or are not the pinned ones
     ├── SqlRefused               ad hoc SQL that is not one harmless read
     ├── ToolError                raised by tools; `fatal=True` ends the turn
     ├── ToolRoundsExceeded
@@ -79,6 +80,10 @@ class NotAStore(StoreError):
 
 class StoreTooNew(StoreError):
     """The store was written by a newer nbchat; it was not touched."""
+
+
+class PullFailed(NbchatError):
+    """A model's weights could not be fetched, or are not the pinned ones; none were kept."""
 
 
 class SqlRefused(NbchatError, ValueError):
@@ -165,7 +170,7 @@ class BrokenStream(ProviderError):
     """The answer ended before it was whole, or could not be read."""
 
 
-class Halt(Exception):  # noqa: N818  a signal, not an error
+class Halt(Exception):
     """Raised by a tool to end the turn; its value becomes the answer."""
 
     def __init__(self, value: Any = "") -> None:

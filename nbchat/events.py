@@ -93,11 +93,5 @@ class DoneEvent:
 
 
 Event = (
-    TextEvent
-    | ThinkingEvent
-    | ToolStartEvent
-    | ToolEndEvent
-    | UsageEvent
-    | RetryEvent
-    | DoneEvent
+    TextEvent | ThinkingEvent | ToolStartEvent | ToolEndEvent | UsageEvent | RetryEvent | DoneEvent
 )

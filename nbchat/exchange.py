@@ -7,7 +7,7 @@ sees only these. Frozen values, no I/O.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
 from nbchat.messages import JSON, Message, Part, ToolCall, text_of
 

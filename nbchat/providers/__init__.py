@@ -59,8 +59,16 @@ def split_model(model: str) -> tuple[str, str]:
 
 def suggested(model: str) -> str:
     """The full name that a bare model name most likely means."""
-    prefixes = {"claude": "anthropic", "gpt": "openai", "o1": "openai", "o3": "openai",
-                "o4": "openai", "deepseek": "deepseek", "grok": "xai", "mistral": "mistral"}
+    prefixes = {
+        "claude": "anthropic",
+        "gpt": "openai",
+        "o1": "openai",
+        "o3": "openai",
+        "o4": "openai",
+        "deepseek": "deepseek",
+        "grok": "xai",
+        "mistral": "mistral",
+    }
     bare = model.strip("/") or "NAME"
     for prefix, provider in prefixes.items():
         if bare.lower().startswith(prefix):

@@ -1,0 +1,160 @@
+"""Talk to language models from a notebook and keep what was said, in a DuckDB file you own.
+
+The public names; each is loaded when it is first used, so that importing nbchat is cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Chat": "chat",
+    "create_chat": "chat",
+    "delete_chat": "chat",
+    "list_chats": "chat",
+    "load_chat": "chat",
+    "sql": "chat",
+    "stats": "chat",
+    "Store": "store",
+    "open_store": "store",
+    "Message": "messages",
+    "Tool": "tools",
+    "tool": "tools",
+    "AuthFailed": "errors",
+    "BadRequest": "errors",
+    "BrokenStream": "errors",
+    "ChatBusy": "errors",
+    "ConfigError": "errors",
+    "ConnectionFailed": "errors",
+    "ContextTooLong": "errors",
+    "Halt": "errors",
+    "MissingExtra": "errors",
+    "MissingKey": "errors",
+    "NbchatError": "errors",
+    "NoModel": "errors",
+    "NotAStore": "errors",
+    "ProviderError": "errors",
+    "QuotaExceeded": "errors",
+    "RateLimited": "errors",
+    "ServerError": "errors",
+    "SqlRefused": "errors",
+    "StoreBusy": "errors",
+    "StoreError": "errors",
+    "StoreTooNew": "errors",
+    "ToolError": "errors",
+    "ToolRoundsExceeded": "errors",
+    "UnknownModel": "errors",
+    "UnknownProvider": "errors",
+}
+
+__all__ = [
+    "AuthFailed",
+    "BadRequest",
+    "BrokenStream",
+    "Chat",
+    "ChatBusy",
+    "ConfigError",
+    "ConnectionFailed",
+    "ContextTooLong",
+    "Halt",
+    "Message",
+    "MissingExtra",
+    "MissingKey",
+    "NbchatError",
+    "NoModel",
+    "NotAStore",
+    "ProviderError",
+    "QuotaExceeded",
+    "RateLimited",
+    "ServerError",
+    "SqlRefused",
+    "Store",
+    "StoreBusy",
+    "StoreError",
+    "StoreTooNew",
+    "Tool",
+    "ToolError",
+    "ToolRoundsExceeded",
+    "UnknownModel",
+    "UnknownProvider",
+    "__version__",
+    "create_chat",
+    "delete_chat",
+    "list_chats",
+    "load_chat",
+    "load_ipython_extension",
+    "open_store",
+    "sql",
+    "stats",
+    "tool",
+    "unload_ipython_extension",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nbchat' has no attribute {name!r}")
+    value = getattr(import_module(f"nbchat.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext nbchat`: adds the magics; prints nothing and starts nothing."""
+    from nbchat.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext nbchat`: takes the magics away again."""
+    from nbchat.magics import unload
+
+    unload(shell)
+
+
+if TYPE_CHECKING:
+    from nbchat.chat import (
+        Chat,
+        create_chat,
+        delete_chat,
+        list_chats,
+        load_chat,
+        sql,
+        stats,
+    )
+    from nbchat.errors import (
+        AuthFailed,
+        BadRequest,
+        BrokenStream,
+        ChatBusy,
+        ConfigError,
+        ConnectionFailed,
+        ContextTooLong,
+        Halt,
+        MissingExtra,
+        MissingKey,
+        NbchatError,
+        NoModel,
+        NotAStore,
+        ProviderError,
+        QuotaExceeded,
+        RateLimited,
+        ServerError,
+        SqlRefused,
+        StoreBusy,
+        StoreError,
+        StoreTooNew,
+        ToolError,
+        ToolRoundsExceeded,
+        UnknownModel,
+        UnknownProvider,
+    )
+    from nbchat.messages import Message
+    from nbchat.store import Store, open_store
+    from nbchat.tools import Tool, tool

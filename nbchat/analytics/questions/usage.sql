@@ -1,0 +1,71 @@
+-- How much was used, and what did it cost?
+--
+-- params   $by: NULL for one row, or chat, model, provider, turn, day, status, agent, metadata
+--          $field: the metadata's key when $by is metadata
+--          $chat_id: one chat, or NULL for all; $since, $until: UTC, until is excluded; NULL for no bound
+-- columns  key (text), turns, requests, failed_requests, tool_calls, input_tokens, output_tokens,
+--          cached_input_tokens, cache_write_tokens, thinking_tokens, cost_usd (US dollars of the
+--          priced requests), cost_complete (no request has an unknown price), duration_ms (of requests)
+-- order    by key; one row of zeros for an empty store when $by is NULL, no row otherwise
+with "facts" as (
+  select
+    'turn' as "kind", "chat_id", "turn", "model", "provider", "created_at" as "at",
+    false as "failed", true as "is_priced",
+    null::bigint as "input_tokens", null::bigint as "output_tokens",
+    null::bigint as "cached_input_tokens", null::bigint as "cache_write_tokens",
+    null::bigint as "thinking_tokens", null::decimal(18, 12) as "cost_usd", null::double as "duration_ms"
+  from "messages"
+  where "role" = 'user'
+  union all
+  select
+    'request', "chat_id", "turn", "model", "provider", "started_at",
+    "failed", "is_priced",
+    "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens",
+    "thinking_tokens", "cost_usd", "duration_ms"
+  from "requests_priced"
+  union all
+  select
+    'tool_call', t."chat_id", t."turn", m."model", m."provider", t."started_at",
+    false, true, null, null, null, null, null, null, null
+  from "tool_calls" as t
+  left join "messages" as m
+    on $by in ('model', 'provider') and m."chat_id" = t."chat_id" and m."turn" = t."turn" and m."role" = 'user'
+),
+"keyed" as (
+  select
+    f.*,
+    case $by
+      when 'chat' then f."chat_id"::varchar
+      when 'model' then f."model"
+      when 'provider' then f."provider"
+      when 'turn' then f."turn"::varchar
+      when 'day' then f."at"::date::varchar
+      when 'status' then t."status"
+      when 'agent' then s."agent_class"
+      when 'metadata' then coalesce(c."metadata" ->> $field, s."metadata" ->> $field)
+    end as "key"
+  from "facts" as f
+  left join "turns" as t on $by = 'status' and t."chat_id" = f."chat_id" and t."turn" = f."turn"
+  left join "chats" as c on $by = 'metadata' and c."id" = f."chat_id"
+  left join "agent_sessions" as s on $by in ('agent', 'metadata') and s."chat_id" = f."chat_id"
+  where ($chat_id is null or f."chat_id" = $chat_id::uuid)
+    and ($since is null or f."at" >= $since::timestamp)
+    and ($until is null or f."at" < $until::timestamp)
+)
+select
+  "key",
+  count(*) filter ("kind" = 'turn') as "turns",
+  count(*) filter ("kind" = 'request') as "requests",
+  count(*) filter ("failed") as "failed_requests",
+  count(*) filter ("kind" = 'tool_call') as "tool_calls",
+  case when "requests" = 0 then 0 else sum("input_tokens") end::bigint as "input_tokens",
+  case when "requests" = 0 then 0 else sum("output_tokens") end::bigint as "output_tokens",
+  case when "requests" = 0 then 0 else sum("cached_input_tokens") end::bigint as "cached_input_tokens",
+  case when "requests" = 0 then 0 else sum("cache_write_tokens") end::bigint as "cache_write_tokens",
+  case when "requests" = 0 then 0 else sum("thinking_tokens") end::bigint as "thinking_tokens",
+  case when "requests" = 0 then 0 else sum("cost_usd") end::double as "cost_usd",
+  coalesce(bool_and("is_priced"), true) as "cost_complete",
+  coalesce(sum("duration_ms"), 0) as "duration_ms"
+from "keyed"
+group by "key"
+order by try_cast("key" as bigint), "key"

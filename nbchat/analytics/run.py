@@ -1,0 +1,25 @@
+"""Runs a question's .sql file with its parameters; the frame has the file's columns."""
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbchat.store import Store
+from nbchat.store.frames import frame_of
+
+if TYPE_CHECKING:
+    import pandas
+
+QUESTIONS = Path(__file__).parent / "questions"
+
+
+@cache
+def question_sql(name: str) -> str:
+    """The text of a question."""
+    return (QUESTIONS / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def answer(store: Store, name: str, **params: Any) -> "pandas.DataFrame":
+    """The question's rows."""
+    sql = question_sql(name)
+    return store.transact(lambda cursor: frame_of(cursor, sql, params or None))

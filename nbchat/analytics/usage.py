@@ -1,0 +1,93 @@
+"""Usage and cost: of a chat or the whole store, in all or by a key."""
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from nbchat.analytics.run import answer
+from nbchat.errors import ConfigError
+from nbchat.store import Store
+
+if TYPE_CHECKING:
+    import pandas
+
+CHAT_KEYS = ("model", "turn", "tool", "day", "status")
+STORE_KEYS = (*CHAT_KEYS, "chat", "provider", "agent")
+
+Time = str | date | datetime
+
+
+def usage(
+    store: Store,
+    by: str | None = None,
+    *,
+    chat_id: str | None = None,
+    since: Time | None = None,
+    until: Time | None = None,
+) -> "pandas.DataFrame":
+    """Turns, requests, tokens, cost and time: one row, or one per key with the key first.
+
+    Sums skip what is unknown; a sum of nothing known is NA, and `cost_complete` says
+    whether every request had a price. An empty store gives zeros, or no rows with `by`.
+    Raises ConfigError for an unknown key.
+    """
+    bounds = {"chat_id": chat_id, "since": _utc(since, "since"), "until": _utc(until, "until")}
+    if by == "tool":
+        return answer(store, "usage_by_tool", **bounds)
+    key, _, field = (by or "").partition(".")
+    _check(by, key, field, CHAT_KEYS if chat_id else STORE_KEYS)
+    frame = answer(store, "usage", by=key or None, field=field or None, **bounds)
+    if by is None:
+        return frame.drop(columns="key") if len(frame) else _zeros(frame)
+    return _named(frame, by)
+
+
+def _check(by: str | None, key: str, field: str, keys: tuple[str, ...]) -> None:
+    is_metadata = key == "metadata" and bool(field) and keys is STORE_KEYS
+    if by is not None and not is_metadata and (key not in keys or field):
+        known = ", ".join(keys) + (", metadata.KEY" if keys is STORE_KEYS else "")
+        raise ConfigError(f"stats cannot be grouped by {by!r}. Use one of: {known}.")
+
+
+def _utc(time: Time | None, name: str) -> datetime | None:
+    """The time without a zone, in UTC, as the store has it."""
+    if time is None:
+        return None
+    try:
+        if isinstance(time, str):
+            time = datetime.fromisoformat(time)
+        if not isinstance(time, datetime):
+            time = datetime(time.year, time.month, time.day)
+    except (ValueError, AttributeError):
+        raise ConfigError(
+            f"{name}={time!r} is not a time. Give a date, a datetime or ISO text."
+        ) from None
+    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+
+
+def _zeros(frame: "pandas.DataFrame") -> "pandas.DataFrame":
+    """One row for a store with nothing in it."""
+    empty = frame.drop(columns="key")
+    row: dict[str, Any] = dict.fromkeys(empty.columns, 0) | {"cost_complete": True}
+    empty.loc[0] = row
+    return empty.astype(frame.drop(columns="key").dtypes.to_dict())
+
+
+def _named(frame: "pandas.DataFrame", by: str) -> "pandas.DataFrame":
+    """The key column under its name and with its type."""
+    import pandas as pd  # takes longer to load than all of nbchat
+
+    if by == "turn":
+        frame["key"] = pd.to_numeric(frame["key"]).astype("Int64")
+    if by == "day":
+        frame["key"] = pd.to_datetime(frame["key"], utc=True).astype("datetime64[us, UTC]")
+    return frame.rename(columns={"key": by})
+
+
+def chats(store: Store) -> "pandas.DataFrame":
+    """One row per chat, the latest first: id, name, model, turns, cost, times, metadata."""
+    return answer(store, "chats")
+
+
+def chat_messages(store: Store, chat_id: str) -> "pandas.DataFrame":
+    """One row per message of a chat, in order."""
+    return answer(store, "messages", chat_id=chat_id)

@@ -1,0 +1,401 @@
+"""A chat: settings that survive a restart, and turns over its store.
+
+Composition only: the engine runs turns, the store keeps them, analytics answers questions.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, fields, replace
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+from weakref import WeakSet
+
+from nbchat.analytics import usage
+from nbchat.default_model import default_model, key_of
+from nbchat.engine.plan import MAX_TOOL_ROUNDS, Plan, Target
+from nbchat.engine.running import AsyncStream, Running, Stream, close_abandoned, wait_async
+from nbchat.errors import ConfigError, StoreError
+from nbchat.exchange import Settings
+from nbchat.messages import Message, Text
+from nbchat.providers import find_provider, split_model
+from nbchat.store import Store, open_store
+from nbchat.store.chats import (
+    ChatRow,
+    delete_chat_rows,
+    load_chat_row,
+    merge_metadata,
+    save_chat,
+    update_chat,
+)
+from nbchat.store.identity import new_id
+from nbchat.store.turns import load_messages
+from nbchat.tools import by_name
+
+if TYPE_CHECKING:
+    import pandas
+
+StorePlace = Store | str | os.PathLike[str] | None
+
+
+class Chat:
+    """A conversation whose every turn is stored before you see it end.
+
+    Made by `create_chat` and `load_chat`. The store is its only history: two Chat objects of
+    one chat, here or in another notebook, are the same conversation.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        store: StorePlace = None,
+        name: str | None = None,
+        instructions: str | None = None,
+        thinking: Mapping[str, Any] | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        params: Mapping[str, Any] | None = None,
+        tool_choice: str | None = None,
+        tools: Iterable[Any] = (),
+        metadata: Mapping[str, Any] | None = None,
+        max_tool_rounds: int = MAX_TOOL_ROUNDS,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        respond: Callable[..., Any] | None = None,
+    ) -> None:
+        self.model = model if model is not None else default_model()
+        self.provider, _ = split_model(self.model)
+        self.store = open_store(store)
+        self.id = new_id()
+        self.name = name
+        self.instructions = instructions
+        self.metadata: Mapping[str, Any] = dict(metadata or {})
+        self._settings = checked(
+            Settings(temperature, max_tokens, thinking, tool_choice, dict(params or {}))
+        )
+        self._max_tool_rounds = checked_rounds(max_tool_rounds)
+        self._base_url = checked_url(base_url)
+        self._start(api_key, tools, respond)
+        row = ChatRow(
+            self.id, name, self.model, self.provider, instructions,
+            self._stored_settings(), self.metadata, None, None, None,
+        )  # fmt: skip
+        self.store.transact(lambda cursor: save_chat(cursor, row))
+
+    def _start(
+        self, api_key: str | None, tools: Iterable[Any], respond: Callable[..., Any] | None
+    ) -> None:
+        """What cannot be stored."""
+        self._key = checked_key(api_key)
+        self._tools = by_name(tools)
+        self._respond = respond
+        self._turns: WeakSet[Running] = WeakSet()
+
+    @classmethod
+    def _from_row(cls, store: Store, row: ChatRow) -> Self:
+        chat = cls.__new__(cls)
+        chat.store, chat.id, chat.name = store, row.id, row.name
+        chat.model, chat.provider = row.model, row.provider
+        chat.instructions, chat.metadata = row.instructions, row.metadata
+        known = {field.name for field in fields(Settings)}
+        stored = dict(row.settings)
+        chat._settings = Settings(**{key: stored[key] for key in known & stored.keys()})
+        chat._max_tool_rounds = stored.get("max_tool_rounds", MAX_TOOL_ROUNDS)
+        chat._base_url = stored.get("base_url")
+        return chat
+
+    def _stored_settings(self) -> dict[str, Any]:
+        settings = {key: value for key, value in asdict(self._settings).items() if value}
+        if self._settings.temperature is not None:
+            settings["temperature"] = self._settings.temperature
+        settings["max_tool_rounds"] = self._max_tool_rounds
+        return settings | ({"base_url": self._base_url} if self._base_url else {})
+
+    # Asking ------------------------------------------------------------------------------
+
+    def ask(self, text: str, **options: Any) -> Message:
+        """The model's answer, stored; blocks until the turn has ended.
+
+        Options for this turn only: `thinking`, `temperature`, `max_tokens`, `tool_choice`,
+        `params`, `tools`, `timeout` (seconds the provider may be silent), `wait=False` (raise
+        ChatBusy instead of waiting for another turn of this chat). Raises ProviderError.
+        """
+        return self._run(self._plan(text, stream=False, **options)).wait()
+
+    def ask_stream(self, text: str, **options: Any) -> Stream:
+        """The turn's events as they come; leaving the loop stops it and keeps what arrived."""
+        close_abandoned(self.id)
+        stream = Stream(self._plan(text, stream=True, **options))
+        self._turns.add(stream.running)
+        return stream
+
+    async def aask(self, text: str, **options: Any) -> Message:
+        """`ask`, awaited; cancelling stops the turn."""
+        return await wait_async(self._run(self._plan(text, stream=False, **options)))
+
+    def aask_stream(self, text: str, **options: Any) -> AsyncStream:
+        """`ask_stream` for `async for`."""
+        close_abandoned(self.id)
+        stream = AsyncStream(self._plan(text, stream=True, **options))
+        self._turns.add(stream.running)
+        return stream
+
+    def stop(self) -> None:
+        """End the running turn from any thread; what arrived is kept."""
+        for turn in list(self._turns):
+            turn.cancel()
+
+    def _run(self, plan: Plan) -> Running:
+        close_abandoned(self.id)
+        running = Running(plan)
+        self._turns.add(running)
+        return running
+
+    def _plan(
+        self,
+        text: str,
+        *,
+        stream: bool,
+        tools: Iterable[Any] | None = None,
+        timeout: float | None = None,
+        wait: bool = True,
+        **settings: Any,
+    ) -> Plan:
+        if not isinstance(text, str) or not text.strip():
+            raise ConfigError(f"There is nothing to ask in {text!r}. Give some text.")
+        return Plan(
+            store=self.store,
+            chat_id=self.id,
+            content=text,
+            parts=(Text(text),),
+            target=self._target(),
+            instructions=self.instructions,
+            settings=changed(self._settings, settings),
+            tools=self._tools if tools is None else {**self._tools, **by_name(tools)},
+            max_tool_rounds=self._max_tool_rounds,
+            stream=stream,
+            wait=wait,
+            idle_s=timeout,
+        )
+
+    def _target(self) -> Target:
+        name, model = split_model(self.model)
+        provider = find_provider(name)
+        key = self._key
+        if key is None and (self._base_url is None or provider.base_url == self._base_url):
+            key = checked_key(key_of(provider))
+        return Target(provider, model, self._base_url, key, self._respond)
+
+    # Looking back ------------------------------------------------------------------------
+
+    def messages(self, as_frame: bool = False) -> Any:
+        """The conversation, first to last: Messages, or with `as_frame=True` one row each."""
+        if as_frame:
+            return usage.chat_messages(self.store, self.id)
+
+        def load(cursor: Any) -> list[Message]:
+            row = load_chat_row(cursor, self.id)
+            return load_messages(cursor, self.id, row.head_message_id if row else None)
+
+        return self.store.transact(load)
+
+    def stats(self, by: str | None = None) -> "pandas.DataFrame":
+        """What this chat used: one row, or one per model, turn, tool, day or status."""
+        return usage.usage(self.store, by, chat_id=self.id)
+
+    # Settings; each is stored at once, and returns the chat ----------------------------------
+
+    def with_tool(self, tool: Any) -> Self:
+        """Let the model call one more tool; one of the same name is replaced."""
+        return self.with_tools([tool])
+
+    def with_tools(self, tools: Iterable[Any], *, replace: bool = False) -> Self:
+        """Let the model call these tools too, or with `replace=True` only these."""
+        self._tools = {**({} if replace else self._tools), **by_name(tools)}
+        return self
+
+    def with_instructions(self, text: str | None, *, replace: bool = False) -> Self:
+        """Add to the instructions on a new line, or with `replace=True` put them in their place."""
+        joined = text if replace or not self.instructions else f"{self.instructions}\n{text}"
+        self.instructions = joined
+        return self._store(instructions=joined)
+
+    def with_model(
+        self, model: str, *, base_url: str | None = None, api_key: str | None = None
+    ) -> Self:
+        """Go on with another model; another provider drops base URL and key unless given."""
+        provider, _ = split_model(model)
+        if provider != self.provider:
+            self._base_url, self._key = None, None
+        self._base_url = checked_url(base_url) or self._base_url
+        self._key = checked_key(api_key) or self._key
+        self.model, self.provider = model, provider
+        return self._store(model=model, provider=provider, settings=self._stored_settings())
+
+    def with_thinking(self, *, budget: int | None = None, effort: str | None = None) -> Self:
+        """Have the model think: up to `budget` tokens, or with an effort; neither turns it off."""
+        given = {"budget": budget, "effort": effort}
+        thinking = {key: value for key, value in given.items() if value is not None}
+        return self._with(thinking=thinking or None)
+
+    def with_temperature(self, temperature: float | None) -> Self:
+        """Set the temperature; None leaves it to the provider."""
+        return self._with(temperature=temperature)
+
+    def with_params(self, **params: Any) -> Self:
+        """Add to what is merged into every request's body as it is; None removes a key."""
+        merged = {**self._settings.params, **params}
+        return self._with(params={key: value for key, value in merged.items() if value is not None})
+
+    def _with(self, **settings: Any) -> Self:
+        self._settings = changed(self._settings, settings)
+        return self._store(settings=self._stored_settings())
+
+    def rename(self, name: str | None) -> Self:
+        """Give the chat another name."""
+        self.name = name
+        return self._store(name=name)
+
+    def update_metadata(self, patch: Mapping[str, Any]) -> Self:
+        """Merge into the metadata, key by key, in the store."""
+        self.metadata = self.store.transact(lambda cursor: merge_metadata(cursor, self.id, patch))
+        return self
+
+    def _store(self, **changes: Any) -> Self:
+        self.store.transact(lambda cursor: update_chat(cursor, self.id, changes))
+        return self
+
+    def __repr__(self) -> str:
+        name = f"{self.name!r}, " if self.name else ""
+        return f"Chat({name}{self.model!r}, id={self.id!r})"
+
+
+def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The settings with some replaced; raises ConfigError for one that does not exist."""
+    known = {field.name for field in fields(Settings)}
+    for name in changes:
+        if name not in known:
+            raise ConfigError(f"ask has no option {name!r}. Options: {', '.join(sorted(known))}.")
+    return checked(replace(settings, **changes))
+
+
+def checked(settings: Settings) -> Settings:
+    """The settings, if every one of them can be meant."""
+    if settings.temperature is not None and not isinstance(settings.temperature, int | float):
+        raise ConfigError(f"temperature={settings.temperature!r} is not a number.")
+    tokens = settings.max_tokens
+    if tokens is not None and (not isinstance(tokens, int) or tokens < 1):
+        raise ConfigError(f"max_tokens={tokens!r} is not a positive number of tokens.")
+    thinking = settings.thinking
+    if thinking is not None and (
+        not isinstance(thinking, Mapping) or not set(thinking) <= {"budget", "effort"}
+    ):
+        raise ConfigError(
+            f"thinking={thinking!r}: give {{'budget': tokens}} or {{'effort': 'low'}}."
+        )
+    return settings
+
+
+def checked_rounds(rounds: int) -> int:
+    """The limit, if it is one."""
+    if not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 0:
+        raise ConfigError(f"max_tool_rounds={rounds!r} is not a number of rounds, 0 or more.")
+    return rounds
+
+
+def checked_url(url: str | None) -> str | None:
+    """The base URL, if it is one and holds no secret: it will be stored."""
+    if url is None:
+        return None
+    place = urlsplit(url)
+    if place.scheme not in ("http", "https") or not place.hostname:
+        raise ConfigError(f"base_url={url!r} is not an http(s) address.")
+    if place.password or place.username:
+        raise ConfigError("base_url holds a password. Give it as api_key=, which is never stored.")
+    return url.rstrip("/")
+
+
+def checked_key(key: str | None) -> str | None:
+    """The key, if it can be sent; the error does not say it."""
+    if key is None:
+        return None
+    stripped = key.strip()
+    if not stripped or not stripped.isascii() or not stripped.isprintable() or " " in stripped:
+        raise ConfigError("The API key has characters that no key has. Copy it again.")
+    return stripped
+
+
+def create_chat(model: str | None = None, **options: Any) -> Chat:
+    """A new chat, stored; takes what `Chat` takes.
+
+    `model=None` means NBCHAT_MODEL, else the provider whose key is set, else a local server
+    that answers, else the embedded model; raises NoModel if there is none of them.
+    """
+    return Chat(model, **options)
+
+
+def load_chat(
+    id_or_name: str,
+    *,
+    store: StorePlace = None,
+    api_key: str | None = None,
+    tools: Iterable[Any] = (),
+    respond: Callable[..., Any] | None = None,
+) -> Chat | None:
+    """The chat with this id, or the latest of this name; None when there is none.
+
+    Give what cannot be stored: key, tools, the respond function.
+    """
+    place = open_store(store)
+    row = place.transact(lambda cursor: load_chat_row(cursor, str(id_or_name)))
+    if row is None:
+        return None
+    chat = Chat._from_row(place, row)
+    chat._start(api_key, tools, respond)
+    return chat
+
+
+def list_chats(*, store: StorePlace = None) -> "pandas.DataFrame":
+    """One row per chat, the latest first: id, name, model, turns, cost_usd, updated_at ..."""
+    return usage.chats(open_store(store))
+
+
+def delete_chat(id_or_name: str, *, store: StorePlace = None) -> None:
+    """Delete a chat and everything that belongs to it; raises StoreError if there is none."""
+
+    def delete(cursor: Any) -> None:
+        row = load_chat_row(cursor, str(id_or_name))
+        if row is None:
+            raise StoreError(
+                f"No chat is called {id_or_name!r}. list_chats() shows those there are."
+            )
+        delete_chat_rows(cursor, row.id)
+
+    open_store(store).transact(delete)
+
+
+def stats(
+    by: str | None = None,
+    since: usage.Time | None = None,
+    until: usage.Time | None = None,
+    *,
+    store: StorePlace = None,
+) -> "pandas.DataFrame":
+    """What the whole store used: one row, or one per model, turn, tool, day, status, chat,
+    provider, agent or `metadata.KEY`, the key first."""
+    return usage.usage(open_store(store), by, since=since, until=until)
+
+
+def sql(
+    question: str,
+    params: Any = None,
+    *,
+    store: StorePlace = None,
+    frames: Mapping[str, Any] | None = None,
+    write: bool = False,
+) -> "pandas.DataFrame":
+    """The answer to one read-only question about the store, as a frame.
+
+    `frames` are pandas frames the SQL may name; `write=True` runs any SQL. Raises SqlRefused.
+    """
+    return open_store(store).sql(question, params, frames=frames, write=write)

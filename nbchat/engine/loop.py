@@ -1,0 +1,146 @@
+"""One daemon thread with its own asyncio loop, where every turn runs.
+
+Started at the first turn. It is the only place from which streaming, Stop and other cells
+work at the same time on every kernel. A forked child starts its own.
+"""
+
+import asyncio
+import atexit
+import concurrent.futures
+import contextlib
+import contextvars
+import os
+import queue
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from nbchat import http
+
+T = TypeVar("T")
+
+EXIT_S = 3.0
+
+
+class _Engine:
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._run, name="nbchat-loop", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+    def close(self) -> None:
+        """End what runs, let it write its end, then stop the thread."""
+        if os.getpid() != self.pid or not self.thread.is_alive():
+            return
+        ended = asyncio.run_coroutine_threadsafe(_end_tasks(), self.loop)
+        with contextlib.suppress(Exception):
+            ended.result(EXIT_S)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(EXIT_S)
+
+
+async def _end_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=EXIT_S) if tasks else None
+    await http.close()
+
+
+_engine: _Engine | None = None
+_starting = threading.Lock()
+
+
+def engine_loop() -> asyncio.AbstractEventLoop:
+    """The engine's loop, started if this process has none yet."""
+    global _engine  # noqa: PLW0603  one thread per process
+    with _starting:
+        if _engine is None or _engine.pid != os.getpid():
+            _engine = _Engine()
+            atexit.register(_engine.close)
+        return _engine.loop
+
+
+def on_engine_thread() -> bool:
+    """Whether this is the engine's own thread, which must never wait for itself."""
+    return _engine is not None and threading.current_thread() is _engine.thread
+
+
+def submit(work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
+    """Start a coroutine on the engine."""
+    return asyncio.run_coroutine_threadsafe(work, engine_loop())
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """What `work` returns, run on a thread of its own that sees the caller's context.
+
+    Cancelling leaves the thread behind: Python cannot end one. It is a daemon, so it never
+    keeps the process alive.
+    """
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+    context = contextvars.copy_context()
+    run = threading.Thread(
+        target=lambda: _settle(future, lambda: context.run(work)), name="nbchat-work", daemon=True
+    )
+    run.start()
+    return await asyncio.wrap_future(future)
+
+
+def _settle(future: "concurrent.futures.Future[T]", work: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except Exception as error:
+        future.set_exception(_carriable(error))
+    except BaseException as error:
+        # SystemExit or KeyboardInterrupt of a tool must not end the engine's loop
+        future.set_exception(RuntimeError(f"{type(error).__name__} was raised: {error}"))
+
+
+def _carriable(error: Exception) -> Exception:
+    """The error, but for StopIteration, which no future can hold."""
+    return RuntimeError("StopIteration was raised") if isinstance(error, StopIteration) else error
+
+
+class Worker:
+    """One thread that does work in the order it was given; for a store's transactions."""
+
+    def __init__(self) -> None:
+        self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._pid = os.getpid()
+        threading.Thread(target=self._run, name="nbchat-store", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self._work.get()()
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """What `work` returns, after all that was given before."""
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._work.put(lambda: _settle(future, work))
+        return await asyncio.wrap_future(future)
+
+
+async def settled(work: Awaitable[T], *, last: bool = False) -> T:
+    """What the awaitable gives, finished even if this task is cancelled meanwhile.
+
+    The cancellation takes effect at the next await; with `last` it is forgotten, because
+    the turn is already ending.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    current = asyncio.current_task()
+    if cancelled and not last and current is not None:
+        current.cancel()
+    return task.result()

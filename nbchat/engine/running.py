@@ -1,0 +1,332 @@
+"""A turn under way, seen from the thread that asked: wait for it, follow it, stop it.
+
+Sync and async callers share one coroutine on the engine's thread; what differs is only how
+they wait. Whenever control returns to the caller, the rows are right.
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import contextvars
+import queue
+import threading
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from nbchat.engine.loop import Worker, engine_loop, on_engine_thread, settled, submit
+from nbchat.engine.plan import Plan
+from nbchat.engine.turn import Turn
+from nbchat.errors import ChatBusy, ConfigError
+from nbchat.events import Event
+from nbchat.messages import Message
+from nbchat.store import Store
+from nbchat.store.turns import Begun, begin_turn
+
+# short enough that Ctrl-C is heard where waiting itself cannot be interrupted
+WAIT_S = 0.2
+BUSY_POLL_S = 0.1
+
+_END = object()
+_asking: contextvars.ContextVar[frozenset[tuple[int, str]]] = contextvars.ContextVar(
+    "nbchat_asking", default=frozenset()
+)
+_locks: "weakref.WeakValueDictionary[tuple[int, str], asyncio.Lock]"
+_locks = weakref.WeakValueDictionary()
+_workers: "weakref.WeakKeyDictionary[Store, Worker]" = weakref.WeakKeyDictionary()
+
+
+class Running:
+    """One turn on the engine; `follow` is called on its thread with every event, then the end."""
+
+    def __init__(self, plan: Plan, follow: Callable[[Any], None] | None = None) -> None:
+        key = (id(plan.store), plan.chat_id)
+        if key in _asking.get():
+            raise ChatBusy(
+                "A tool of this chat cannot ask the same chat. Give it a chat of its own."
+            )
+        self.plan = plan
+        self.outcome: concurrent.futures.Future[Message] = concurrent.futures.Future()
+        self.begun: concurrent.futures.Future[str] = concurrent.futures.Future()
+        self._follow = follow or (lambda event: None)
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelled = False
+        token = _asking.set(_asking.get() | {key})
+        try:
+            submit(self._run(key))
+        finally:
+            _asking.reset(token)
+
+    async def _run(self, key: tuple[int, str]) -> None:
+        self._task = asyncio.current_task()
+        try:
+            if self._cancelled:
+                raise asyncio.CancelledError
+            self.outcome.set_result(await self._locked_turn(key))
+        except asyncio.CancelledError:  # stopped while it waited in line: nothing is stored
+            stopped = Message("", self.plan.chat_id, "assistant", status="stopped")
+            self.outcome.set_result(stopped)
+        except BaseException as error:
+            self.outcome.set_exception(error)
+        finally:
+            if not self.begun.done():
+                self.begun.cancel()
+            self._follow(_END)
+
+    async def _locked_turn(self, key: tuple[int, str]) -> Message:
+        lock = _locks.get(key) or _locks.setdefault(key, asyncio.Lock())
+        if lock.locked() and not self.plan.wait:
+            raise ChatBusy("This chat is answering. Wait for it, stop it, or ask with wait=True.")
+        async with lock:
+            worker = _workers.get(self.plan.store) or _workers.setdefault(self.plan.store, Worker())
+            begun = await self._begin(worker)
+            self.begun.set_result(begun.assistant.id)
+            return await Turn(self.plan, begun, self._follow, worker).run()
+
+    async def _begin(self, worker: Worker) -> Begun:
+        plan = self.plan
+        target = plan.target
+
+        def begin() -> Begun:
+            return plan.store.transact(
+                lambda cursor: begin_turn(
+                    cursor,
+                    plan.chat_id,
+                    plan.parts,
+                    plan.content,
+                    model=target.full_model,
+                    provider=target.provider.name,
+                )
+            )
+
+        while True:
+            try:
+                return await settled(worker.do(begin))
+            except ChatBusy:
+                if not plan.wait:
+                    raise
+                await asyncio.sleep(BUSY_POLL_S)
+
+    def cancel(self) -> None:
+        """Ask the turn to end with what arrived; returns at once, from any thread."""
+        self._cancelled = True
+
+        def cancel() -> None:
+            if self._task is not None and not self._task.done():
+                self._task.cancel()
+
+        with contextlib.suppress(RuntimeError):  # the loop is gone: so is the turn
+            engine_loop().call_soon_threadsafe(cancel)
+
+    def wait(self) -> Message:
+        """The turn's message; Ctrl-C stops the turn, waits for its end, and is raised."""
+        if on_engine_thread():
+            raise ConfigError("An async tool cannot wait for ask(). Use `await chat.aask(...)`.")
+        try:
+            return self._wait()
+        except KeyboardInterrupt:
+            self.end()
+            raise
+
+    def _wait(self) -> Message:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return self.outcome.result(WAIT_S)
+            if self.outcome.done():
+                return self.outcome.result()
+
+    def end(self) -> None:
+        """Cancel and wait until the rows are right; what went wrong stays in `outcome`."""
+        self.cancel()
+        if not on_engine_thread():
+            concurrent.futures.wait([self.outcome])
+
+
+class Stream:
+    """The events of a turn as they come: an iterator, a context manager, `close()`.
+
+    The turn runs from the moment it is asked. Leaving the loop early, closing, or dropping
+    the stream stops it and keeps what arrived.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._running = Running(plan, self._events.put)
+        self._ended = False
+        _streams_here().add(self)
+
+    @property
+    def running(self) -> Running:
+        """The turn itself."""
+        return self._running
+
+    @property
+    def message_id(self) -> str:
+        """The id of the assistant's message, once its row is stored."""
+        return _message_id(self._running)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        if self._ended:
+            raise StopIteration
+        try:
+            event = self._next()
+        except KeyboardInterrupt:
+            self.close()
+            raise
+        if event is _END:
+            self._ended = True
+            self._running.outcome.result()
+            raise StopIteration
+        result: Event = event
+        return result
+
+    def _next(self) -> Any:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._events.get(timeout=WAIT_S)
+
+    def close(self) -> None:
+        """Stop the turn if it still runs, keep what arrived, and wait until that is stored."""
+        self._ended = True
+        if not self._running.outcome.done():
+            self._running.end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        running = getattr(self, "_running", None)
+        if running is not None and not self._ended:
+            self.close()
+
+
+class _Here(threading.local):
+    def __init__(self) -> None:
+        self.streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+
+
+_here = _Here()
+
+
+def _streams_here() -> "weakref.WeakSet[Stream]":
+    return _here.streams
+
+
+def close_abandoned(chat_id: str) -> None:
+    """Close what this thread streams from the chat and no longer reads, before it asks again."""
+    for stream in list(_streams_here()):
+        if stream.running.plan.chat_id == chat_id:
+            stream.close()
+
+
+def _message_id(running: Running) -> str:
+    with contextlib.suppress(concurrent.futures.CancelledError):
+        return running.begun.result()
+    running.outcome.result()
+    raise ChatBusy("The turn ended before it began.")
+
+
+async def wait_async(running: Running) -> Message:
+    """The turn's message, awaited on the caller's loop; cancelling stops the turn first."""
+    waiting = asyncio.wrap_future(running.outcome)
+    try:
+        while not waiting.done():
+            # an idle main loop of a kernel is not woken by an interrupt, a ticking one is
+            await asyncio.wait([waiting], timeout=WAIT_S)
+    except asyncio.CancelledError:
+        running.cancel()
+        await _ended(waiting)
+        raise
+    return waiting.result()
+
+
+async def _ended(waiting: "asyncio.Future[Message]") -> None:
+    """Wait for the turn's end, whatever it is, even if cancelled again."""
+    while not waiting.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([waiting])
+    waiting.exception()
+
+
+class AsyncStream:
+    """The events of a turn for `async for`; as Stream otherwise, with `aclose()`."""
+
+    def __init__(self, plan: Plan) -> None:
+        loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[Any] = asyncio.Queue()
+        put = self._events.put_nowait
+
+        def follow(event: Any) -> None:
+            with contextlib.suppress(RuntimeError):  # the caller's loop is closed
+                loop.call_soon_threadsafe(put, event)
+
+        self._running = Running(plan, follow)
+        self._ended = False
+
+    @property
+    def running(self) -> Running:
+        """The turn itself."""
+        return self._running
+
+    @property
+    def message_id(self) -> str:
+        """The id of the assistant's message, once its row is stored."""
+        return _message_id(self._running)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._ended:
+            raise StopAsyncIteration
+        try:
+            event = await self._next()
+        except asyncio.CancelledError:
+            await self.aclose()
+            raise
+        if event is _END:
+            self._ended = True
+            self._running.outcome.result()
+            raise StopAsyncIteration
+        result: Event = event
+        return result
+
+    async def _next(self) -> Any:
+        while self._events.empty():
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(self._events.get(), WAIT_S)
+        return self._events.get_nowait()
+
+    async def aclose(self) -> None:
+        """Stop the turn if it still runs, keep what arrived, and wait until that is stored."""
+        self._ended = True
+        if not self._running.outcome.done():
+            self._running.cancel()
+            await _ended(asyncio.wrap_future(self._running.outcome))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_ended", True):
+            self._running.cancel()

@@ -1,0 +1,315 @@
+"""The turn: the one implementation behind ask, streams, async, panel and magics.
+
+Each step is committed before the next begins, and however the turn ends its rows say so:
+the message is finalized, kept with what arrived, or deleted when nothing did.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+from typing import TypeVar
+
+from nbchat.engine.attempt import Attempt, run_attempt
+from nbchat.engine.loop import Worker, settled
+from nbchat.engine.moves import Done, Exceed, Generate, RunTools, next_move, retry_delay
+from nbchat.engine.plan import Plan
+from nbchat.engine.record import (
+    error_json,
+    parts_of_round,
+    raw_of_round,
+    request_row,
+    sum_rows,
+    thinking_of,
+)
+from nbchat.engine.tool_run import PreparedCall, add_result, prepare_calls, run_call
+from nbchat.errors import (
+    ConfigError,
+    Halt,
+    ProviderError,
+    StoreError,
+    ToolError,
+    ToolRoundsExceeded,
+)
+from nbchat.events import DoneEvent, Event, RetryEvent, TextEvent, ThinkingEvent, UsageEvent
+from nbchat.exchange import Delta, Reply, Request, Usage
+from nbchat.messages import JSON, Message, Part, Text
+from nbchat.store.file import Cursor
+from nbchat.store.turns import (
+    Begun,
+    RequestRow,
+    drop_assistant,
+    fail_user,
+    save_request,
+    save_tool_call,
+    update_assistant,
+)
+from nbchat.store.values import aware, clean, utc_now
+from nbchat.tools import text_of_result
+
+T = TypeVar("T")
+
+PROGRESS_S = 1.0
+
+
+class Turn:
+    """A turn that has begun; `run` brings it to its end."""
+
+    def __init__(
+        self, plan: Plan, begun: Begun, emit: Callable[[Event], None], worker: Worker
+    ) -> None:
+        self.plan = plan
+        self.begun = begun
+        self.parts: list[Part] = []
+        self._emit = emit
+        self._worker = worker
+        self._id = begun.assistant.id
+        self._said: list[str] = []
+        self._raw: list[JSON] = []
+        self._rows: list[RequestRow] = []
+        self._prepared: list[PreparedCall] = []
+        self._finish_reason: str | None = None
+        self._attempt: Attempt | None = None
+        self._saved_at = time.monotonic()
+        self._progress: asyncio.Task[None] | None = None
+        self._ended: Message | None = None
+
+    async def run(self) -> Message:
+        """The turn's message once it is stored whole; raises what ended it otherwise."""
+        try:
+            message = await self._rounds()
+        except asyncio.CancelledError as stop:
+            message = self._ended or await self._stop(stop, error=None)
+        except Halt as halt:
+            message = await self._halt(halt)
+        except (ToolRoundsExceeded, ToolError) as error:
+            await self._stop(error, error=error_json(error))
+            raise
+        except StoreError as error:
+            error.unsaved = error.unsaved or self.snapshot()
+            raise
+        except Exception as error:
+            await self._fail(error)
+            raise
+        self._emit(DoneEvent(self._id, message))
+        return message
+
+    async def _rounds(self) -> Message:
+        while True:
+            match next_move(self.parts, self.plan.max_tool_rounds):
+                case Generate(number):
+                    ended = await self._generate(number)
+                    if ended is not None:
+                        return ended
+                case RunTools():
+                    await self._run_tools()
+                case Exceed():
+                    raise ToolRoundsExceeded(
+                        f"The model asked for tools after {self.plan.max_tool_rounds} rounds of "
+                        "them. Raise max_tool_rounds, or ask again to let it go on."
+                    )
+                case Done():
+                    raise AssertionError("a round that owes nothing has ended the turn")
+
+    async def _generate(self, number: int) -> Message | None:
+        """One round: its reply stored; the finished message if it asks for no tools."""
+        reply, row = await self._reply(number)
+        self._attempt = None
+        self._rows.append(row)
+        self._finish_reason = reply.finish_reason
+        self.parts += parts_of_round(reply, number)
+        raw = raw_of_round(reply, number, self.plan.target)
+        if raw is not None:
+            self._raw.append(raw)
+        if not reply.tool_calls:
+            return await self._finish(row)
+        if number <= self.plan.max_tool_rounds:
+            self._prepared = prepare_calls(self.plan.tools, self.parts, number)
+        await self._save_round(row)
+        self._tell_usage(row.usage)
+        return None
+
+    async def _save_round(self, row: RequestRow) -> None:
+        """Commit the round and the rows of its tool calls, before any of them runs."""
+        for call in self._prepared:
+            if call.refusal is not None:
+                add_result(self.parts, call.result(call.refusal, is_error=True))
+        snapshot = self.snapshot()
+
+        def save(cursor: Cursor) -> None:
+            save_request(cursor, snapshot, row)
+            for call in self._prepared:
+                save_tool_call(cursor, snapshot, call.row)
+            update_assistant(cursor, snapshot)
+
+        await self.save(save)
+
+    async def _run_tools(self) -> None:
+        """Run the round's calls at once; then let one that ends the turn do so."""
+        ends = await asyncio.gather(*(run_call(self, call) for call in self._prepared))
+        for end in ends:
+            if end is not None:
+                raise end
+
+    async def _reply(self, number: int) -> tuple[Reply, RequestRow]:
+        """The round's reply and its row, after as many attempts as it takes."""
+        request = self._request()
+        for attempt_number in count(1):
+            attempt = self._attempt = Attempt(number, attempt_number)
+            try:
+                reply = await run_attempt(self.plan, request, attempt, self._show)
+                return reply, request_row(self.plan.target, attempt, None)
+            except BaseException as error:
+                await self._record(attempt, error)
+                wait_s = self._wait_after(error, attempt)
+                if wait_s is None:
+                    raise
+                self._emit(RetryEvent(self._id, attempt_number, wait_s, str(error)))
+                await asyncio.sleep(wait_s)
+        raise AssertionError("attempts are counted without end")
+
+    def _wait_after(self, error: BaseException, attempt: Attempt) -> float | None:
+        if not isinstance(error, ProviderError):
+            return None
+        return retry_delay(error, attempt.number, shown=attempt.began_answer)
+
+    def _request(self) -> Request:
+        plan = self.plan
+        messages = (*self.begun.history, self.begun.user)
+        replayed = tuple(message for message in messages if message.status != "failed")
+        if self.parts:
+            replayed = (*replayed, self.snapshot())
+        return Request(
+            provider=plan.target.provider.name,
+            model=plan.target.model,
+            messages=replayed,
+            instructions=plan.instructions,
+            tools=tuple(tool.spec for tool in plan.tools.values()),
+            settings=plan.settings,
+            stream=plan.stream,
+        )
+
+    async def _record(self, attempt: Attempt, error: BaseException) -> None:
+        """Store an attempt that failed or was stopped, if it was made at all."""
+        if not isinstance(error, ConfigError):
+            row = request_row(self.plan.target, attempt, error)
+            self._rows.append(row)
+            await self.save(lambda cursor: save_request(cursor, self.begun.assistant, row))
+
+    def _show(self, delta: Delta) -> None:
+        text = clean(delta.text)
+        if delta.kind == "text":
+            self._said.append(text)
+            self._emit(TextEvent(self._id, text))
+        else:
+            self._emit(ThinkingEvent(self._id, text))
+        if time.monotonic() - self._saved_at > PROGRESS_S:
+            self._save_progress()
+
+    def _save_progress(self) -> None:
+        """Store what has streamed in so far, for the case that this process dies."""
+        self._saved_at = time.monotonic()
+        if self._progress is None or self._progress.done():
+            snapshot = self.snapshot(self._arriving())
+            self._progress = asyncio.create_task(self._save_quietly(snapshot))
+
+    async def _save_quietly(self, snapshot: Message) -> None:
+        try:
+            await self.save(lambda cursor: update_assistant(cursor, snapshot))
+        except StoreError:
+            return  # the end of the turn is written, or its failure raised, in any case
+
+    def _arriving(self) -> tuple[Part, ...]:
+        """Parts of the reply that is still coming in."""
+        if self._attempt is None:
+            return ()
+        return parts_of_round(self._attempt.reply(), self._attempt.round, whole=False)
+
+    def snapshot(self, arriving: tuple[Part, ...] = (), status: str = "pending") -> Message:
+        """The assistant's message as it stands."""
+        parts = (*self.parts, *arriving)
+        return replace(
+            self.begun.assistant,
+            status=status,
+            content="".join(self._said),
+            parts=parts,
+            raw=tuple(self._raw),
+            finish_reason=self._finish_reason,
+            finished_at=None if status == "pending" else aware(utc_now()),
+            **sum_rows(self._rows),
+            **thinking_of(parts),
+        )
+
+    async def save(self, work: Callable[[Cursor], T]) -> T:
+        """What `work` returns once it is committed, even if the turn is stopped meanwhile."""
+        store = self.plan.store
+        return await settled(self._worker.do(lambda: store.transact(work)))
+
+    def emit(self, event: Event) -> None:
+        """Tell whoever follows the turn."""
+        self._emit(event)
+
+    def _tell_usage(self, usage: Usage) -> None:
+        self._emit(
+            UsageEvent(
+                self._id,
+                usage.input_tokens,
+                usage.output_tokens,
+                usage.cached_input_tokens,
+                usage.cache_write_tokens,
+                usage.thinking_tokens,
+            )
+        )
+
+    async def _finish(self, row: RequestRow) -> Message:
+        message = self.snapshot(status="complete")
+
+        def save(cursor: Cursor) -> None:
+            save_request(cursor, message, row)
+            update_assistant(cursor, message)
+
+        await self._end(message, save)
+        self._tell_usage(row.usage)
+        return message
+
+    async def _halt(self, halt: Halt) -> Message:
+        text = clean(text_of_result(halt.value))
+        self._emit(TextEvent(self._id, text))
+        last = self.parts[-1].round if self.parts else 0
+        self.parts.append(Text(text, round=last + 1))
+        message = replace(self.snapshot(status="complete"), content=text, finish_reason="stop")
+        await self._end(message, lambda cursor: update_assistant(cursor, message))
+        return message
+
+    async def _stop(self, reason: BaseException, *, error: JSON) -> Message:
+        """End the turn with what arrived; the placeholder goes if that is nothing."""
+        message = replace(self.snapshot(self._arriving(), status="stopped"), error=error)
+        write = update_assistant if message.parts else drop_assistant
+        await self._end(message, lambda cursor: write(cursor, message))
+        return message
+
+    async def _fail(self, error: Exception) -> None:
+        """Keep the user's message with the error, delete the placeholder, keep the audit."""
+        partial = "".join(self._said)
+        if isinstance(error, ProviderError):
+            error.partial = partial
+        failed = error_json(error, partial=partial)
+
+        def save(cursor: Cursor) -> None:
+            drop_assistant(cursor, self.begun.assistant)
+            fail_user(cursor, self.begun.user.id, failed)
+
+        try:
+            await self._end(self.snapshot(status="failed"), save)
+        except Exception as cleanup:
+            error.add_note(f"The failed turn could not be cleaned up: {cleanup}")
+
+    async def _end(self, message: Message, work: Callable[[Cursor], None]) -> None:
+        store = self.plan.store
+        try:
+            await settled(self._worker.do(lambda: store.transact(work)), last=True)
+        except StoreError as error:
+            error.unsaved = message
+            raise
+        self._ended = message

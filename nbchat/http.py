@@ -1,0 +1,109 @@
+"""The only module that imports httpx: one POST at a time, its bytes as they come.
+
+Knows neither wires nor providers. Everything httpx raises leaves here as a typed error,
+with no header and no key in it. Closing the answer closes the connection.
+"""
+
+import asyncio
+import contextlib
+import json
+import weakref
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from nbchat.errors import BrokenStream, ConnectionFailed
+
+CONNECT_S = 10.0
+IDLE_S = 600.0
+# long enough for the end of a chunked body that was just announced, too short to notice
+DRAIN_S = 0.05
+
+_clients: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]"
+_clients = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, lower-case headers and a body still to be read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: AsyncIterator[bytes]
+
+
+@contextlib.asynccontextmanager
+async def post(
+    url: str, headers: Mapping[str, str], body: Mapping[str, Any], idle_s: float | None
+) -> AsyncIterator[Answer]:
+    """The answer to a JSON POST.
+
+    `idle_s` is how long the server may be silent, in seconds (default 600). Raises
+    ConnectionFailed if no answer comes and BrokenStream if its body breaks off.
+    """
+    timeout = httpx.Timeout(idle_s or IDLE_S, connect=min(CONNECT_S, idle_s or CONNECT_S))
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    sent = {"content-type": "application/json", "user-agent": "nbchat", **headers}
+    request = _client().build_request("POST", url, headers=sent, content=content, timeout=timeout)
+    response = await _send(request)
+    try:
+        yield Answer(response.status_code, dict(response.headers), _bytes_of(response))
+    finally:
+        with contextlib.suppress(httpx.HTTPError):
+            await response.aclose()
+
+
+async def _send(request: httpx.Request) -> httpx.Response:
+    try:
+        return await _client().send(request, stream=True)
+    except httpx.TimeoutException as error:
+        raise ConnectionFailed(f"{request.url.host} did not answer in time.") from error
+    except httpx.HTTPError as error:
+        raise ConnectionFailed(
+            f"{request.url.host}:{request.url.port or ''} gave no answer "
+            f"({type(error).__name__}). Check that the server runs and can be reached."
+        ) from error
+
+
+async def _bytes_of(response: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for data in response.aiter_bytes():
+            yield data
+    except httpx.TimeoutException as error:
+        raise BrokenStream("The answer stopped: the server fell silent.") from error
+    except (httpx.HTTPError, httpx.StreamError) as error:
+        raise BrokenStream(f"The answer broke off ({type(error).__name__}).") from error
+
+
+async def drain(body: AsyncIterator[bytes]) -> None:
+    """Read what little may follow a finished answer, so that the connection can be used again."""
+    with contextlib.suppress(TimeoutError, BrokenStream):
+        async with asyncio.timeout(DRAIN_S):
+            async for _ in body:
+                pass
+
+
+def _client() -> httpx.AsyncClient:
+    """The client of the running loop: connections belong to the loop that made them."""
+    loop = asyncio.get_running_loop()
+    if loop not in _clients:
+        _clients[loop] = httpx.AsyncClient(follow_redirects=False)
+    return _clients[loop]
+
+
+async def close() -> None:
+    """Close the running loop's client."""
+    client = _clients.pop(asyncio.get_running_loop(), None)
+    if client is not None:
+        await client.aclose()
+
+
+def get_json(url: str, timeout_s: float) -> Any:
+    """The JSON a local server answers to a GET, or None if nothing usable answers in time."""
+    try:
+        answer = httpx.get(url, timeout=timeout_s)
+        return answer.json() if answer.is_success else None
+    except (httpx.HTTPError, ValueError):
+        return None

@@ -1,0 +1,58 @@
+"""What a request cost, where the price is known: offline, in decimals, with the price used.
+
+An unknown price is None, never 0. The price list is large, so it loads at the first question.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from nbchat.exchange import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """US dollars, who said so, and the price per million tokens where a list was used."""
+
+    usd: Decimal
+    source: str
+    price: Mapping[str, Any] | None = None
+
+
+def cost_of(prices: str | None, model: str, usage: Usage, at: datetime) -> Cost | None:
+    """What the provider charges for this usage at that time; None when nobody knows.
+
+    `prices` is the provider's name in the price list, None for one that is not in it. What
+    the provider itself says it charged wins.
+    """
+    if usage.cost_usd is not None:
+        return Cost(usage.cost_usd, "provider")
+    if prices is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    listed = importlib.import_module("genai_prices")
+    try:
+        found = listed.calc_price(
+            listed.Usage(**_counts(usage)),
+            model_ref=model,
+            provider_id=prices,
+            genai_request_timestamp=at.replace(tzinfo=UTC),
+        )
+    except (LookupError, ValueError):  # an unknown model, or counts that contradict each other
+        return None
+    price = {name: str(value) for name, value in vars(found.model_price).items() if value}
+    return Cost(found.total_price, f"genai-prices {listed.__version__}", price)
+
+
+def _counts(usage: Usage) -> dict[str, int]:
+    long_writes = ((usage.raw or {}).get("cache_creation") or {}).get("ephemeral_1h_input_tokens")
+    counts = {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read_tokens": usage.cached_input_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "cache_write_1h_tokens": long_writes,
+    }
+    return {name: count for name, count in counts.items() if count}

@@ -1,0 +1,5 @@
+"""The in-process provider: `"function/NAME"` with `respond=`, a function from the request."""
+
+from nbchat.providers import Provider
+
+PROVIDER = Provider(name="function")

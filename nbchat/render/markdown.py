@@ -1,0 +1,141 @@
+"""Markdown to HTML that is safe to show.
+
+Three fences: HTML in the text is off, links and images are decided here, and nh3 passes
+only what this file lists. Styles are inline and of the kinds JupyterLab's own sanitizer
+keeps (colours in hex, no background, no variables), so that a saved, untrusted notebook
+looks the same. Importing this module loads its libraries: import it where text is shown.
+"""
+
+import re
+from collections.abc import MutableMapping, Sequence
+from functools import lru_cache
+from html import escape
+from typing import Any
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import OptionsDict
+
+from nbchat.render.highlight import LANGUAGES, highlight
+from nbchat.render.plain import clean
+
+Env = MutableMapping[str, Any]
+
+# No user name before the host and no odd characters in it: what is shown is where it leads
+WEB = re.compile(
+    r"https?://(?P<host>([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?)([/?#].*)?", re.I | re.A
+)
+MAIL = re.compile(r"mailto:(?P<host>[a-z0-9._%+-]+@[a-z0-9.-]+)(\?.*)?", re.I | re.A)
+PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[a-z0-9+/=]*", re.I | re.A)
+STYLE = r"(color: #[0-9a-f]{6}|font-(weight: bold|style: italic)|text-align:(left|center|right))"
+STYLES = re.compile(rf"{STYLE}(; {STYLE})*", re.I | re.A)
+
+TAGS = """a blockquote br code del em h1 h2 h3 h4 h5 h6 hr img li ol p pre s span strong
+    table tbody td th thead tr ul"""
+UNWANTED = "script style iframe object embed svg math template noscript form textarea select"
+
+
+def render_markdown(text: str) -> str:
+    """Safe HTML of the text."""
+    return render_blocks(clean(text), {})
+
+
+def render_blocks(text: str, env: Env) -> str:
+    """Safe HTML of cleaned text; link definitions are looked up in `env` and added to it."""
+    return cleaner().clean(parser().render(text, env))
+
+
+def block_starts(text: str) -> list[int]:
+    """Where in the cleaned text its top-level blocks start."""
+    tokens: list[Token] = []
+    parser().block.parse(text, parser(), {}, tokens)
+    lines = {token.map[0] for token in tokens if token.level == 0 and token.map}
+    offsets, offset = [], 0
+    for number, line in enumerate(text.split("\n")):
+        if number in lines:
+            offsets.append(offset)
+        offset += len(line) + 1
+    return offsets
+
+
+def destination(href: str) -> str | None:
+    """The host or mail address a link leads to, None when it may not be a link."""
+    found = WEB.fullmatch(href) or MAIL.fullmatch(href)
+    return found["host"] if found else None
+
+
+class Renderer(RendererHTML):
+    """Links that say where they lead, and images that load nothing."""
+
+    def link_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
+        """The opening tag, nothing for a link that may not be one."""
+        href = str(tokens[idx].attrGet("href"))
+        return f'<a href="{escape(href)}">' if destination(href) else ""
+
+    def link_close(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
+        """The closing tag, and the real host unless the link's text is its address."""
+        start = max(i for i in range(idx) if tokens[i].type == "link_open")
+        href = str(tokens[start].attrGet("href"))
+        host = destination(href)
+        if host is None:
+            return ""
+        inside = tokens[start + 1 : idx]
+        plain = all(token.type == "text" for token in inside)
+        text = "".join(token.content for token in inside)
+        return "</a>" if plain and text in (href, host) else f"</a> ({escape(host)})"
+
+    def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
+        """A picture that came with the text, else a word on where one would be."""
+        src = str(tokens[idx].attrGet("src"))
+        alt = escape(tokens[idx].content)
+        if PICTURE.fullmatch(src):
+            return f'<img src="{escape(src)}" alt="{alt}">'
+        host = destination(src)
+        name = f"[image: {escape(host) if host else 'not shown'}]"
+        nesting = sum(token.nesting for token in tokens[:idx] if token.type.startswith("link_"))
+        # a link inside a link would end the outer one
+        linked = f'<a href="{escape(src)}">{name}</a>' if host and not nesting else name
+        return f"{alt} {linked}".strip()
+
+
+@lru_cache(maxsize=1)
+def parser() -> MarkdownIt:
+    """The parser of everything: CommonMark without HTML, with tables and strikethrough."""
+    options = {"html": False, "linkify": False, "highlight": highlight}
+    parser = MarkdownIt("commonmark", options, renderer_cls=Renderer)
+    return parser.enable(["table", "strikethrough"])
+
+
+@lru_cache(maxsize=1)
+def cleaner() -> nh3.Cleaner:
+    """The last fence: the tags, attributes and addresses that may pass."""
+    return nh3.Cleaner(
+        tags=set(TAGS.split()),
+        clean_content_tags=set(UNWANTED.split()),
+        attributes={
+            "a": {"href"},
+            "img": {"src", "alt"},
+            "ol": {"start"},
+            **{tag: {"style"} for tag in ("span", "th", "td")},
+        },
+        attribute_filter=allowed_value,
+        tag_attribute_values={"code": {"class": {f"language-{name}" for name in LANGUAGES}}},
+        set_tag_attribute_values={"a": {"target": "_blank"}},
+        link_rel="noopener noreferrer nofollow",
+        generic_attribute_prefixes=set(),
+        url_schemes={"http", "https", "mailto", "data"},
+        url_relative="deny",
+    )
+
+
+def allowed_value(tag: str, attribute: str, value: str) -> str | None:
+    """The value if it may stand in that attribute, else None."""
+    if attribute == "href":
+        return value if destination(value) else None
+    if attribute == "src":
+        return value if PICTURE.fullmatch(value) else None
+    if attribute == "style":
+        return value if STYLES.fullmatch(value) else None
+    return value

@@ -1,0 +1,260 @@
+"""One DuckDB file, shared with every other notebook: attach, transact, detach.
+
+Invariant: the file is attached only while this process holds its gate. The attachment is
+kept as a lease while nobody waits and ends by itself when idle, so that a lone notebook
+pays only its commits and other tools can open the file. All access goes through one lock
+in this process and results are fetched inside it. Tables and meaning are other modules'.
+"""
+
+import atexit
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+from weakref import WeakSet
+
+import duckdb
+
+from nbchat.errors import NbchatError, NotAStore, StoreBusy, StoreError
+from nbchat.store.gate import Gate
+
+T = TypeVar("T")
+Cursor = duckdb.DuckDBPyConnection
+
+LEASE_S = 0.25
+LEASE_POLL_S = 0.005
+BUSY_TIMEOUT_S = 30.0
+MEMORY = ":memory:"
+LOCKDOWN = """
+set enable_external_access = false;
+set autoinstall_known_extensions = false;
+set autoload_known_extensions = false;
+set python_enable_replacements = false;
+set lock_configuration = true;
+"""
+
+
+class StoreFile:
+    """The only way to the file; `prepare` runs in the first transaction of every attachment.
+
+    `prepare(cursor, fresh)` is told whether the file was just created or first opened.
+    """
+
+    def __init__(self, path: str, prepare: Callable[[Cursor, bool], None]) -> None:
+        self.path = path
+        self._prepare = prepare
+        self._prepared = False
+        self._start()
+        _OPEN.add(self)
+
+    def _start(self) -> None:
+        self._mutex = threading.RLock()
+        self._awake = threading.Event()
+        self._gate = None if self.path == MEMORY else Gate(self.path)
+        self._db: Cursor | None = None
+        self._attached = False
+        self._used_at = 0.0
+        self._keeper: threading.Thread | None = None
+
+    def transact(self, work: Callable[[Cursor], T]) -> T:
+        """What `work` returns, with all it wrote committed, or nothing written if it raised."""
+        with self._mutex, _explained(self.path):
+            self._attach()
+            try:
+                return self._commit(work)
+            finally:
+                self._used_at = time.monotonic()
+                if self._gate and self._gate.somebody_waits():
+                    self._detach()
+
+    def _commit(self, work: Callable[[Cursor], T]) -> T:
+        cursor = self._database()
+        cursor.begin()
+        try:
+            result = work(cursor)
+            cursor.commit()
+            return result
+        except BaseException:
+            # after a fatal error there is no transaction left to roll back
+            with contextlib.suppress(duckdb.Error):
+                cursor.rollback()
+            raise
+
+    def release(self) -> None:
+        """Let go of the file now; the next transaction attaches it again."""
+        with self._mutex:
+            self._detach()
+
+    @contextlib.contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Hold the gate with the file detached, so that this process may open it otherwise."""
+        with self._mutex, _explained(self.path):
+            self.transact(lambda cursor: None)  # creates, migrates and recovers as any call does
+            if self._gate is None:
+                yield
+                return
+            self._detach()
+            self._gate.enter(BUSY_TIMEOUT_S)
+            try:
+                yield
+            finally:
+                self._gate.leave()
+
+    def _database(self) -> Cursor:
+        if self._db is None:
+            self._db = duckdb.connect(MEMORY)
+        return self._db
+
+    def _attach(self) -> None:
+        if self._attached:
+            return
+        if self._gate:
+            self._gate.enter(BUSY_TIMEOUT_S)
+        try:
+            fresh = not self._prepared or not os.path.exists(self.path)
+            self._attach_file()
+            self._attached = True
+            self._commit(lambda cursor: self._prepare(cursor, fresh))
+            self._prepared = True
+        except BaseException:
+            self._detach()
+            if self._gate:
+                self._gate.leave()
+            raise
+        self._keep()
+
+    def _attach_file(self) -> None:
+        created = self._gate is not None and not os.path.exists(self.path)
+        deadline = time.monotonic() + BUSY_TIMEOUT_S
+        place = self.path.replace("'", "''")
+        while True:
+            try:
+                self._database().execute(f"attach '{place}' as store")
+                break
+            except duckdb.IOException as error:
+                if "Could not set lock" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)  # a program that does not know our gate has it open
+        if created:
+            os.chmod(self.path, 0o600)
+        self._database().execute("use store")
+        if self._gate is None:
+            self._database().execute(LOCKDOWN)
+
+    def _detach(self) -> None:
+        if not self._attached or self._gate is None:
+            return
+        self._attached = False
+        try:
+            with contextlib.suppress(duckdb.Error):
+                self._database().execute("use memory")
+            self._database().execute("detach store")
+        except duckdb.Error:
+            # a fatal error left the instance unusable: a new one replays what was committed
+            self._drop()
+        finally:
+            self._gate.leave()
+
+    def _drop(self) -> None:
+        if self._db is not None:
+            with contextlib.suppress(duckdb.Error):
+                self._db.close()
+        self._db = None
+
+    def _keep(self) -> None:
+        """Have the lease end by itself."""
+        if self._gate is None:
+            return
+        if self._keeper is None or not self._keeper.is_alive():
+            self._keeper = threading.Thread(target=self._watch, name="nbchat-lease", daemon=True)
+            self._keeper.start()
+        self._awake.set()
+
+    def _watch(self) -> None:
+        while not _CLOSING.is_set():
+            self._awake.wait()
+            _CLOSING.wait(LEASE_POLL_S)
+            with self._mutex:
+                if not self._attached:
+                    self._awake.clear()
+                elif self._is_over():
+                    self._detach()
+
+    def _is_over(self) -> bool:
+        idle_s = time.monotonic() - self._used_at
+        return idle_s > LEASE_S or (self._gate is not None and self._gate.somebody_waits())
+
+    def close(self) -> None:
+        """Detach, drop the DuckDB instance and end the lease's thread, for the exit of Python."""
+        with self._mutex:
+            self._detach()
+            self._drop()
+        self._awake.set()
+        if self._keeper is not None:
+            self._keeper.join(timeout=1)
+
+    def start_after_fork(self) -> None:
+        """Begin anew in a forked child, without touching what the parent still uses."""
+        _INHERITED.append((self._db, self._gate))
+        self._start()
+
+
+_OPEN: "WeakSet[StoreFile]" = WeakSet()
+_CLOSING = threading.Event()
+# a child must neither close nor collect the parent's connection
+_INHERITED: list[object] = []
+
+
+def _close_all() -> None:
+    _CLOSING.set()
+    for file in list(_OPEN):
+        file.close()
+
+
+def _restart_all() -> None:
+    for file in list(_OPEN):
+        file.start_after_fork()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_restart_all)
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """DuckDB's and the system's errors as sentences about this store."""
+    try:
+        yield
+    except NbchatError:
+        raise
+    except (duckdb.Error, OSError) as error:
+        raise explain(error, path) from error
+
+
+def explain(error: Exception, path: str) -> StoreError:
+    """The typed error for what DuckDB or the system said about the store at `path`."""
+    text = str(error)
+    if "Could not set lock" in text:
+        return StoreBusy(
+            f"Another program has {path!r} open and does not let go: {text.splitlines()[0]} "
+            "Close it there, or open the file read-only in that program."
+        )
+    if "not a valid DuckDB database" in text or "sqlite" in text.lower():
+        return NotAStore(
+            f"{path!r} is not a DuckDB file. Choose another path for the store; it was not touched."
+        )
+    if "newer version of DuckDB" in text or "version number" in text:
+        return NotAStore(f"{path!r} is a DuckDB file of another version: {text.splitlines()[0]}")
+    if isinstance(error, PermissionError) or "Permission denied" in text:
+        return StoreError(
+            f"{path!r} cannot be written. nbchat needs to write the file and its folder; "
+            "change their permissions or choose another path."
+        )
+    if isinstance(error, FileNotFoundError) or "No such file or directory" in text:
+        return StoreError(
+            f"The folder of {path!r} does not exist. Create it, or choose another path."
+        )
+    return StoreError(f"The store {path!r} answered: {text}")

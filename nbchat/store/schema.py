@@ -1,0 +1,91 @@
+"""schema.sql meets a file: applied when it opens, unless the file already has this one.
+
+A file of a newer nbchat is refused before anything is written, and tables that only share
+our names are never touched. Nothing here knows what a row means.
+"""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from nbchat.errors import NotAStore, StoreTooNew
+from nbchat.store.file import Cursor
+from nbchat.store.values import utc_now
+
+VERSION = 1
+TABLES = ("chats", "messages", "tool_calls", "requests", "agent_sessions")
+# enough of each table to tell it from somebody else's of the same name
+MARKS = {
+    "chats": {"id", "model", "settings", "head_message_id"},
+    "messages": {"id", "chat_id", "seq", "turn", "parts"},
+    "tool_calls": {"id", "message_id", "tool_call_id", "round"},
+    "requests": {"id", "message_id", "attempt", "cost_usd"},
+    "agent_sessions": {"id", "agent_class", "chat_id"},
+}
+
+
+@cache
+def schema_sql() -> str:
+    """The text of schema.sql: beside this package in a wheel, at the top of a checkout."""
+    package = Path(__file__).parents[1]
+    packaged, checkout = package / "schema.sql", package.parent / "schema.sql"
+    return (packaged if packaged.exists() else checkout).read_text(encoding="utf-8")
+
+
+@cache
+def schema_hash() -> str:
+    """What the version row holds once this schema.sql was applied."""
+    return hashlib.sha256(schema_sql().encode()).hexdigest()
+
+
+def apply_schema(cursor: Cursor, path: str) -> None:
+    """Leave the file with the current schema; a current one is only read."""
+    columns = _columns(cursor)
+    version, applied = _version(cursor) if "nbchat_version" in columns else (0, "")
+    if version > VERSION:
+        raise StoreTooNew(
+            f"{path!r} has schema version {version}, this nbchat knows {VERSION}. "
+            "Upgrade nbchat, or choose another store; the file was not touched."
+        )
+    _check_tables(columns, path)
+    if applied == schema_hash():
+        return
+    cursor.execute(schema_sql())
+    cursor.execute('delete from "nbchat_version" where "tables" = ?', ["chats"])
+    cursor.execute(
+        'insert into "nbchat_version" values (?, ?, ?, ?)',
+        ["chats", VERSION, schema_hash(), utc_now()],
+    )
+
+
+def _columns(cursor: Cursor) -> dict[str, set[str]]:
+    rows = cursor.execute(
+        "select table_name, column_name from duckdb_columns() "
+        "where database_name = current_database() and schema_name = current_schema()"
+    ).fetchall()
+    columns: dict[str, set[str]] = {}
+    for table, column in rows:
+        columns.setdefault(table.lower(), set()).add(column.lower())
+    return columns
+
+
+def _version(cursor: Cursor) -> tuple[int, str]:
+    rows = cursor.execute('select "version", "schema_hash" from "nbchat_version"').fetchall()
+    return max(rows, default=(0, ""))
+
+
+def _check_tables(columns: dict[str, set[str]], path: str) -> None:
+    """All of our tables or none of them, and none that only has our name."""
+    present = [table for table in TABLES if table in columns]
+    foreign = [table for table in present if not MARKS[table] <= columns[table]]
+    if foreign:
+        raise NotAStore(
+            f"{path!r} already has a table {foreign[0]!r} that is not nbchat's. "
+            "Choose another path for the store; the file was not touched."
+        )
+    missing = [table for table in TABLES if table not in columns]
+    if present and missing:
+        raise NotAStore(
+            f"{path!r} is an nbchat store without its table {missing[0]!r}. "
+            "Restore it from a backup, or choose another path."
+        )

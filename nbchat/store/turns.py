@@ -1,0 +1,360 @@
+"""Rows of a turn: messages, requests and tool calls, from placeholder to final answer.
+
+Invariant: a turn that began is pending until its end is written, and only a pending row is
+ever finalized. Each function is part of one transaction's work.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from nbchat.errors import ChatBusy, StoreError
+from nbchat.exchange import Usage
+from nbchat.messages import JSON, Message, Part, ToolCall
+from nbchat.store.file import Cursor
+from nbchat.store.identity import is_alive, new_id, this_owner
+from nbchat.store.values import (
+    MESSAGE_COLUMNS,
+    aware,
+    clean,
+    dump_json,
+    dump_parts,
+    message_of,
+    utc_now,
+)
+
+SELECT_MESSAGES = f"""
+select {", ".join(f'm."{column}"' for column in MESSAGE_COLUMNS)},
+  r."cost_usd"
+from "messages" as m
+left join (
+  select "message_id", case when bool_and("is_priced") then sum("cost_usd") end as "cost_usd"
+  from "requests_priced"
+  where "chat_id" = $chat_id
+  group by "message_id"
+) as r on r."message_id" = m."id"
+where m."chat_id" = $chat_id
+order by m."seq"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A turn that has its two rows; `history` is what came before it, first to last."""
+
+    user: Message
+    assistant: Message
+    history: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """One physical attempt, ended one way or the other."""
+
+    round: int
+    attempt: int
+    provider: str
+    model: str
+    started_at: datetime
+    duration_ms: float
+    answered_model: str | None = None
+    status_code: int | None = None
+    ttft_ms: float | None = None
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: Decimal | None = None
+    cost_source: str | None = None
+    price: JSON = None
+    finish_reason: str | None = None
+    provider_request_id: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    dropped: JSON = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallRow:
+    """One execution of a tool as it begins, or as it was refused."""
+
+    id: str
+    call: ToolCall
+    seq: int
+    status: str = "pending"
+    error: str | None = None
+    thought: str | None = None
+
+
+def load_messages(cursor: Cursor, chat_id: str, head: str | None) -> list[Message]:
+    """The messages of the branch that ends at `head`, first to last."""
+    rows = cursor.execute(SELECT_MESSAGES, {"chat_id": chat_id}).fetchall()
+    found = {str(row[0]): message_of(row[:-1], row[-1]) for row in rows}
+    branch = []
+    message = found.get(head or "")
+    while message is not None:
+        branch.append(message)
+        message = found.get(message.parent_id or "")
+    return branch[::-1]
+
+
+def begin_turn(
+    cursor: Cursor, chat_id: str, parts: Sequence[Part], content: str, *, model: str, provider: str
+) -> Begun:
+    """The user's message and an empty pending one, after the branch's last message.
+
+    Raises ChatBusy while a living process has a turn of this chat pending; one that a dead
+    process left, or this one lost, is ended first.
+    """
+    recover(cursor, chat_id=chat_id)
+    head, seq, turn = _place(cursor, chat_id)
+    history = tuple(load_messages(cursor, chat_id, head))
+    common: dict[str, Any] = {"chat_id": chat_id, "model": model, "provider": provider}
+    common["turn"] = turn + 1
+    now = utc_now()
+    user = Message(
+        id=new_id(), role="user", content=clean(content), parts=tuple(parts), parent_id=head,
+        seq=seq + 1, created_at=aware(now), finished_at=aware(now), **common,
+    )  # fmt: skip
+    assistant = Message(
+        id=new_id(), role="assistant", status="pending", parent_id=user.id,
+        seq=seq + 2, created_at=aware(now), **common,
+    )  # fmt: skip
+    _insert_messages(cursor, (user, None), (assistant, this_owner()))
+    cursor.execute(
+        'update "chats" set "head_message_id" = ?, "updated_at" = ? where "id" = ?',
+        [assistant.id, now, chat_id],
+    )
+    return Begun(user, assistant, history)
+
+
+def _place(cursor: Cursor, chat_id: str) -> tuple[str | None, int, int]:
+    rows = cursor.execute(
+        """
+        select
+          c."head_message_id",
+          coalesce((select max("seq") from "messages" where "chat_id" = $id), 0),
+          coalesce((select max("turn") from "messages" where "chat_id" = $id), 0)
+        from "chats" as c
+        where c."id" = $id
+        """,
+        {"id": chat_id},
+    ).fetchall()
+    if not rows:
+        raise StoreError(f"Chat {chat_id} is no longer in the store. Create a new one.")
+    head, seq, turn = rows[0]
+    return head and str(head), seq, turn
+
+
+def _insert_messages(cursor: Cursor, *messages: tuple[Message, str | None]) -> None:
+    values: list[Any] = []
+    for message, owner in messages:
+        values += [
+            message.id, message.chat_id, message.parent_id, message.seq, message.turn,
+            message.role, message.status, message.content, dump_parts(message.parts),
+            message.model, message.provider,
+            message.created_at and message.created_at.replace(tzinfo=None),
+            message.finished_at and message.finished_at.replace(tzinfo=None), owner,
+        ]  # fmt: skip
+    row = f"({', '.join('?' * 14)})"
+    cursor.execute(
+        f"""
+        insert into "messages" (
+          "id", "chat_id", "parent_id", "seq", "turn", "role", "status", "content", "parts",
+          "model", "provider", "created_at", "finished_at", "owner"
+        ) values {", ".join([row] * len(messages))}
+        """,
+        values,
+    )
+
+
+def update_assistant(cursor: Cursor, message: Message) -> None:
+    """Write what has arrived, or the end of the turn when its status says so."""
+    ended = message.status != "pending"
+    count = cursor.execute(
+        """
+        update "messages" set
+          "status" = ?, "content" = ?, "parts" = ?, "thinking_text" = ?,
+          "thinking_signature" = ?, "thinking_tokens" = ?, "input_tokens" = ?,
+          "output_tokens" = ?, "cached_input_tokens" = ?, "cache_write_tokens" = ?,
+          "finish_reason" = ?, "raw" = ?, "error" = ?, "finished_at" = ?,
+          "owner" = case when ? then null else "owner" end
+        where "id" = ? and "status" = 'pending'
+        """,
+        [
+            message.status,
+            clean(message.content),
+            dump_parts(message.parts),
+            message.thinking_text and clean(message.thinking_text),
+            message.thinking_signature,
+            message.thinking_tokens,
+            message.input_tokens,
+            message.output_tokens,
+            message.cached_input_tokens,
+            message.cache_write_tokens,
+            message.finish_reason,
+            dump_json(message.raw),
+            message.error and dump_json(message.error),
+            message.finished_at and message.finished_at.replace(tzinfo=None),
+            ended,
+            message.id,
+        ],
+    ).fetchall()
+    if count != [(1,)]:
+        raise StoreError(
+            f"Message {message.id} is no longer pending: another process ended or deleted it."
+        )
+
+
+def drop_assistant(cursor: Cursor, message: Message) -> None:
+    """Delete a placeholder; the user's message becomes the branch's last again."""
+    cursor.execute(
+        """delete from "messages" where "id" = ? and "status" = 'pending'""", [message.id]
+    )
+    cursor.execute(
+        'update "chats" set "head_message_id" = ? where "id" = ? and "head_message_id" = ?',
+        [message.parent_id, message.chat_id, message.id],
+    )
+
+
+def fail_user(cursor: Cursor, message_id: str, error: JSON) -> None:
+    """Mark a user's message as failed, with the error and the text that had arrived."""
+    cursor.execute(
+        """update "messages" set "status" = 'failed', "error" = ? where "id" = ?""",
+        [dump_json(error), message_id],
+    )
+
+
+def save_request(cursor: Cursor, message: Message, row: RequestRow) -> None:
+    """Insert one attempt, made for this message."""
+    usage = row.usage
+    cursor.execute(
+        """
+        insert into "requests" (
+          "id", "chat_id", "message_id", "turn", "round", "attempt", "provider", "model",
+          "answered_model", "status_code", "started_at", "duration_ms", "ttft_ms",
+          "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens",
+          "thinking_tokens", "usage", "cost_usd", "cost_source", "price", "finish_reason",
+          "provider_request_id", "error_type", "error_message", "dropped"
+        ) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        [
+            new_id(),
+            message.chat_id,
+            message.id,
+            message.turn,
+            row.round,
+            row.attempt,
+            row.provider,
+            row.model,
+            row.answered_model,
+            row.status_code,
+            row.started_at,
+            row.duration_ms,
+            row.ttft_ms,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cached_input_tokens,
+            usage.cache_write_tokens,
+            usage.thinking_tokens,
+            usage.raw and dump_json(usage.raw),
+            row.cost_usd,
+            row.cost_source,
+            row.price and dump_json(row.price),
+            row.finish_reason,
+            row.provider_request_id,
+            row.error_type,
+            row.error_message and clean(row.error_message),
+            row.dropped and dump_json(row.dropped),
+        ],
+    )
+
+
+def save_tool_call(cursor: Cursor, message: Message, row: ToolCallRow) -> None:
+    """Insert a tool call before its body runs."""
+    call = row.call
+    cursor.execute(
+        """
+        insert into "tool_calls" (
+          "id", "chat_id", "message_id", "turn", "round", "seq", "tool_call_id", "name",
+          "arguments", "status", "error", "thought", "thought_signature", "attempt", "started_at"
+        ) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
+        """,
+        [
+            row.id,
+            message.chat_id,
+            message.id,
+            message.turn,
+            call.round,
+            row.seq,
+            clean(call.tool_call_id),
+            clean(call.name),
+            dump_json(call.arguments),
+            row.status,
+            row.error and clean(row.error),
+            row.thought and clean(row.thought),
+            call.signature,
+            utc_now(),
+        ],
+    )
+
+
+def end_tool_call(
+    cursor: Cursor, id_: str, status: str, text: str | None, duration_ms: float | None
+) -> None:
+    """Write how a tool call ended: its result if it is ok, else its error."""
+    result, error = (text, None) if status == "ok" else (None, text)
+    cursor.execute(
+        """
+        update "tool_calls" set "status" = ?, "result" = ?, "error" = ?, "duration_ms" = ?
+        where "id" = ?
+        """,
+        [status, result and clean(result), error and clean(error), duration_ms, id_],
+    )
+
+
+def recover(cursor: Cursor, chat_id: str | None = None) -> None:
+    """End the pending turns that dead processes left; a living one's are untouched.
+
+    With `chat_id` the caller is about to begin a turn there: a pending one of this very
+    process is ended too, because nothing runs it any more, and one of another living
+    process raises ChatBusy.
+    """
+    rows = cursor.execute(
+        """
+        select "id", "chat_id", "parent_id", "owner", "parts" = '[]', "seq", "turn"
+        from "messages"
+        where "status" = 'pending'
+        """
+    ).fetchall()
+    for id_, chat, parent, owner, empty, seq, turn in rows:
+        mine = owner == this_owner()
+        if str(chat) == chat_id and not mine and is_alive(owner):
+            raise ChatBusy(
+                f"Chat {chat_id} is answering in another process ({owner.rsplit(' ', 1)[0]}). "
+                "Wait for it, or ask with wait=True."
+            )
+        if not is_alive(owner) or (mine and str(chat) == chat_id):
+            left = Message(
+                id=str(id_), chat_id=str(chat), role="assistant", parent_id=str(parent),
+                seq=seq, turn=turn,
+            )  # fmt: skip
+            _interrupt(cursor, left, empty=empty)
+
+
+def _interrupt(cursor: Cursor, message: Message, *, empty: bool) -> None:
+    cursor.execute(
+        """update "tool_calls" set "status" = 'stopped'
+        where "message_id" = ? and "status" = 'pending'""",
+        [message.id],
+    )
+    if empty:
+        drop_assistant(cursor, message)
+        return
+    cursor.execute(
+        """
+        update "messages" set "status" = 'interrupted', "owner" = null, "finished_at" = ?,
+          "error" = '{"type": "Interrupted", "message": "the process that asked ended"}'
+        where "id" = ?
+        """,
+        [utc_now(), message.id],
+    )
