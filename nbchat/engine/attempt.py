@@ -6,6 +6,7 @@ are written here and nothing is retried.
 
 import asyncio
 import inspect
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from nbchat.store.values import utc_now
 from nbchat.wires import Decoder, Wire
 from nbchat.wires.function import FunctionDecoder
 
+VERSION = re.compile(r"/v\d+(?=/)")
 Show = Callable[[Delta], None]
 
 
@@ -88,7 +90,7 @@ def _complete(error: ProviderError, target: Target, attempt: Attempt) -> None:
 
 async def _ask_http(plan: Plan, request: Request, attempt: Attempt) -> AsyncIterator[Delta]:
     target = plan.target
-    wire = target.provider.wire
+    wire = target.provider.wire_at(target.base_url)
     if wire is None:
         raise ConfigError(
             f"{target.full_model!r} needs a function: pass respond= to create_chat or load_chat."
@@ -96,7 +98,7 @@ async def _ask_http(plan: Plan, request: Request, attempt: Attempt) -> AsyncIter
     base_url, key = await _endpoint(target)
     rendered = wire.render_request(request)
     attempt.dropped = dict(rendered.dropped)
-    url = base_url.rstrip("/") + wire.path
+    url = joined_url(base_url, wire.path)
     attempt.clock = time.monotonic()
     async with http.post(url, wire.headers(key), rendered.body, plan.idle_s) as answer:
         attempt.status_code = answer.status
@@ -106,6 +108,12 @@ async def _ask_http(plan: Plan, request: Request, attempt: Attempt) -> AsyncIter
             raise wire.parse_error(answer.status, answer.headers, body)
         async for delta in _decode(wire, answer, attempt):
             yield delta
+
+
+def joined_url(base_url: str, path: str) -> str:
+    """The address of a path; a version that ends the base is not said twice."""
+    version = VERSION.match(path)
+    return base_url.rstrip("/").removesuffix(version[0] if version else "/") + path
 
 
 async def _decode(wire: Wire, answer: http.Answer, attempt: Attempt) -> AsyncIterator[Delta]:

@@ -26,11 +26,10 @@ def request_row(target: Target, attempt: Attempt, error: BaseException | None) -
     """The row of an ended attempt; what a broken-off answer would have cost is unknown."""
     reply = attempt.reply()
     usage = counted(reply)
-    default_place = target.base_url in (None, target.provider.base_url)
-    prices = target.provider.prices if default_place else None
+    prices = target.provider.prices
+    # a dated or aliased answer may be missing from the price list when the name asked for is not
     cost = cost_of(prices, reply.model or target.model, usage, attempt.started_at)
-    if cost is None:
-        cost = cost_of(prices, target.model, usage, attempt.started_at)
+    cost = cost or cost_of(prices, target.model, usage, attempt.started_at)
     return RequestRow(
         round=attempt.round,
         attempt=attempt.number,

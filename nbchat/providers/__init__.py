@@ -20,7 +20,8 @@ class Provider:
 
     `keys` are environment variables, the first one set wins; none means no key is needed.
     `default_model` is what `model=None` takes when the key is set. `prices` is the name
-    under which its prices are known. `launch` starts a local engine and returns its base
+    under which its prices are known. `wire_elsewhere` is how servers speak that the user
+    reaches through `base_url=`, where that differs. `launch` starts a local engine and returns its base
     URL and key. `probe` is where, relative to the base URL, a local server lists models.
     """
 
@@ -32,6 +33,12 @@ class Provider:
     prices: str | None = None
     launch: Callable[[str], Any] | None = None
     probe: str | None = None
+    wire_elsewhere: Wire | None = None
+
+    def wire_at(self, base_url: str | None) -> Wire | None:
+        """The wire to speak at this base URL; None means the provider's own address."""
+        elsewhere = base_url is not None and base_url != self.base_url
+        return (elsewhere and self.wire_elsewhere) or self.wire
 
 
 def provider_names() -> list[str]:

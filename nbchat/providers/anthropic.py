@@ -6,7 +6,7 @@ from nbchat.wires.anthropic import AnthropicMessages
 PROVIDER = Provider(
     name="anthropic",
     wire=AnthropicMessages(),
-    base_url="https://api.anthropic.com/v1",
+    base_url="https://api.anthropic.com",
     keys=("ANTHROPIC_API_KEY",),
     default_model="claude-haiku-4-5",
     prices="anthropic",

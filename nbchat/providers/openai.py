@@ -10,4 +10,5 @@ PROVIDER = Provider(
     keys=("OPENAI_API_KEY",),
     default_model="gpt-5.4-mini",
     prices="openai",
+    wire_elsewhere=OpenAIChat(),
 )
