@@ -21,7 +21,10 @@ IDLE_S = 600.0
 # long enough for the end of a chunked body that was just announced, too short to notice
 DRAIN_S = 0.05
 
-_clients: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]"
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+_Clients = dict[bool, httpx.AsyncClient]
+_clients: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Clients]"
 _clients = weakref.WeakKeyDictionary()
 
 
@@ -46,8 +49,9 @@ async def post(
     timeout = httpx.Timeout(idle_s or IDLE_S, connect=min(CONNECT_S, idle_s or CONNECT_S))
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     sent = {"content-type": "application/json", "user-agent": "nbchat", **headers}
-    request = _client().build_request("POST", url, headers=sent, content=content, timeout=timeout)
-    response = await _send(request)
+    client = _client_for(url)
+    request = client.build_request("POST", url, headers=sent, content=content, timeout=timeout)
+    response = await _send(client, request)
     try:
         yield Answer(response.status_code, dict(response.headers), _bytes_of(response))
     finally:
@@ -55,9 +59,9 @@ async def post(
             await response.aclose()
 
 
-async def _send(request: httpx.Request) -> httpx.Response:
+async def _send(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
     try:
-        return await _client().send(request, stream=True)
+        return await client.send(request, stream=True)
     except httpx.TimeoutException as error:
         raise ConnectionFailed(f"{request.url.host} did not answer in time.") from error
     except httpx.HTTPError as error:
@@ -85,25 +89,28 @@ async def drain(body: AsyncIterator[bytes]) -> None:
                 pass
 
 
-def _client() -> httpx.AsyncClient:
-    """The client of the running loop: connections belong to the loop that made them."""
-    loop = asyncio.get_running_loop()
-    if loop not in _clients:
-        _clients[loop] = httpx.AsyncClient(follow_redirects=False)
-    return _clients[loop]
+def _client_for(url: str) -> httpx.AsyncClient:
+    """The running loop's client: connections belong to the loop that made them.
+
+    Servers on this machine are reached directly, whatever proxy the environment names.
+    """
+    clients = _clients.setdefault(asyncio.get_running_loop(), {})
+    is_near = httpx.URL(url).host in LOOPBACK
+    if is_near not in clients:
+        clients[is_near] = httpx.AsyncClient(follow_redirects=False, trust_env=not is_near)
+    return clients[is_near]
 
 
 async def close() -> None:
-    """Close the running loop's client."""
-    client = _clients.pop(asyncio.get_running_loop(), None)
-    if client is not None:
+    """Close the running loop's clients."""
+    for client in _clients.pop(asyncio.get_running_loop(), {}).values():
         await client.aclose()
 
 
 def get_json(url: str, timeout_s: float) -> Any:
-    """The JSON a local server answers to a GET, or None if nothing usable answers in time."""
+    """The JSON a server on this machine answers to a GET, or None if none does in time."""
     try:
-        answer = httpx.get(url, timeout=timeout_s)
+        answer = httpx.get(url, timeout=timeout_s, trust_env=False)
         return answer.json() if answer.is_success else None
     except (httpx.HTTPError, ValueError):
         return None

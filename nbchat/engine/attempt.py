@@ -61,10 +61,7 @@ async def run_attempt(plan: Plan, request: Request, attempt: Attempt, show: Show
         async for delta in deltas(plan, request, attempt):
             _note_first(attempt, request)
             show(delta)
-        reply = attempt.reply()
-        if reply.tool_calls:
-            _note_first(attempt, request)
-        return reply
+        return attempt.reply()
     except ProviderError as error:
         _complete(error, plan.target, attempt)
         raise
@@ -106,7 +103,7 @@ async def _ask_http(plan: Plan, request: Request, attempt: Attempt) -> AsyncIter
         if not 200 <= answer.status < 300:
             body = b"".join([data async for data in answer.body])
             raise wire.parse_error(answer.status, answer.headers, body)
-        async for delta in _decode(wire, answer, attempt):
+        async for delta in _decode(wire, answer, request, attempt):
             yield delta
 
 
@@ -116,12 +113,16 @@ def joined_url(base_url: str, path: str) -> str:
     return base_url.rstrip("/").removesuffix(version[0] if version else "/") + path
 
 
-async def _decode(wire: Wire, answer: http.Answer, attempt: Attempt) -> AsyncIterator[Delta]:
+async def _decode(
+    wire: Wire, answer: http.Answer, request: Request, attempt: Attempt
+) -> AsyncIterator[Delta]:
     decoder = attempt.decoder = wire.decoder()
     async for data in answer.body:
         attempt.began_answer = attempt.began_answer or bool(data)
         for delta in decoder.feed(data):
             yield delta
+        if request.stream and attempt.ttft_ms is None and decoder.reply().tool_calls:
+            _note_first(attempt, request)
         if decoder.done:
             await http.drain(answer.body)
             break

@@ -66,6 +66,11 @@ def engine_loop() -> asyncio.AbstractEventLoop:
         return _engine.loop
 
 
+def engine_runs() -> bool:
+    """Whether this process has an engine that can still bring a turn to its end."""
+    return _engine is not None and _engine.pid == os.getpid() and _engine.thread.is_alive()
+
+
 def on_engine_thread() -> bool:
     """Whether this is the engine's own thread, which must never wait for itself."""
     return _engine is not None and threading.current_thread() is _engine.thread
@@ -113,7 +118,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._pid = os.getpid()
+        self.pid = os.getpid()
         threading.Thread(target=self._run, name="nbchat-store", daemon=True).start()
 
     def _run(self) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import contextvars
+import os
 import queue
 import threading
 import weakref
@@ -15,7 +16,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from nbchat.engine.loop import Worker, engine_loop, on_engine_thread, settled, submit
+from nbchat.engine.loop import (
+    Worker,
+    engine_loop,
+    engine_runs,
+    on_engine_thread,
+    settled,
+    submit,
+)
 from nbchat.engine.plan import Plan
 from nbchat.engine.turn import Turn
 from nbchat.errors import ChatBusy, ConfigError
@@ -29,10 +37,10 @@ WAIT_S = 0.2
 BUSY_POLL_S = 0.1
 
 _END = object()
-_asking: contextvars.ContextVar[frozenset[tuple[int, str]]] = contextvars.ContextVar(
+_asking: contextvars.ContextVar[frozenset[tuple[int, int, str]]] = contextvars.ContextVar(
     "nbchat_asking", default=frozenset()
 )
-_locks: "weakref.WeakValueDictionary[tuple[int, str], asyncio.Lock]"
+_locks: "weakref.WeakValueDictionary[tuple[int, int, str], asyncio.Lock]"
 _locks = weakref.WeakValueDictionary()
 _workers: "weakref.WeakKeyDictionary[Store, Worker]" = weakref.WeakKeyDictionary()
 
@@ -41,13 +49,14 @@ class Running:
     """One turn on the engine; `follow` is called on its thread with every event, then the end."""
 
     def __init__(self, plan: Plan, follow: Callable[[Any], None] | None = None) -> None:
-        key = (id(plan.store), plan.chat_id)
+        key = (os.getpid(), id(plan.store), plan.chat_id)
         if key in _asking.get():
             raise ChatBusy(
                 "A tool of this chat cannot ask the same chat. Give it a chat of its own."
             )
         self.plan = plan
         self.outcome: concurrent.futures.Future[Message] = concurrent.futures.Future()
+        self.outcome.set_running_or_notify_cancel()  # only the turn itself can end it
         self.begun: concurrent.futures.Future[str] = concurrent.futures.Future()
         self._follow = follow or (lambda event: None)
         self._task: asyncio.Task[Any] | None = None
@@ -58,7 +67,7 @@ class Running:
         finally:
             _asking.reset(token)
 
-    async def _run(self, key: tuple[int, str]) -> None:
+    async def _run(self, key: tuple[int, int, str]) -> None:
         self._task = asyncio.current_task()
         try:
             if self._cancelled:
@@ -74,12 +83,12 @@ class Running:
                 self.begun.cancel()
             self._follow(_END)
 
-    async def _locked_turn(self, key: tuple[int, str]) -> Message:
+    async def _locked_turn(self, key: tuple[int, int, str]) -> Message:
         lock = _locks.get(key) or _locks.setdefault(key, asyncio.Lock())
         if lock.locked() and not self.plan.wait:
             raise ChatBusy("This chat is answering. Wait for it, stop it, or ask with wait=True.")
         async with lock:
-            worker = _workers.get(self.plan.store) or _workers.setdefault(self.plan.store, Worker())
+            worker = _worker_of(self.plan.store)
             begun = await self._begin(worker)
             self.begun.set_result(begun.assistant.id)
             return await Turn(self.plan, begun, self._follow, worker).run()
@@ -139,8 +148,16 @@ class Running:
     def end(self) -> None:
         """Cancel and wait until the rows are right; what went wrong stays in `outcome`."""
         self.cancel()
-        if not on_engine_thread():
-            concurrent.futures.wait([self.outcome])
+        while not self.outcome.done() and engine_runs() and not on_engine_thread():
+            concurrent.futures.wait([self.outcome], WAIT_S)
+
+
+def _worker_of(store: Store) -> Worker:
+    """The thread that runs this store's transactions in order; a forked child has its own."""
+    worker = _workers.get(store)
+    if worker is None or worker.pid != os.getpid():
+        worker = _workers[store] = Worker()
+    return worker
 
 
 class Stream:

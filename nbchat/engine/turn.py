@@ -43,6 +43,7 @@ from nbchat.store.turns import (
     fail_user,
     save_request,
     save_tool_call,
+    stop_tool_calls,
     update_assistant,
 )
 from nbchat.store.values import aware, clean, utc_now
@@ -71,6 +72,7 @@ class Turn:
         self._prepared: list[PreparedCall] = []
         self._finish_reason: str | None = None
         self._attempt: Attempt | None = None
+        self._saves = 0
         self._saved_at = time.monotonic()
         self._progress: asyncio.Task[None] | None = None
         self._ended: Message | None = None
@@ -212,11 +214,16 @@ class Turn:
         self._saved_at = time.monotonic()
         if self._progress is None or self._progress.done():
             snapshot = self.snapshot(self._arriving())
-            self._progress = asyncio.create_task(self._save_quietly(snapshot))
+            self._progress = asyncio.create_task(self._save_quietly(snapshot, self._saves))
 
-    async def _save_quietly(self, snapshot: Message) -> None:
+    async def _save_quietly(self, snapshot: Message, saves: int) -> None:
+        def save(cursor: Cursor) -> None:
+            if self._saves == saves:  # nothing newer was stored while this waited in line
+                update_assistant(cursor, snapshot)
+
+        store = self.plan.store
         try:
-            await self.save(lambda cursor: update_assistant(cursor, snapshot))
+            await self._worker.do(lambda: store.transact(save))
         except StoreError:
             return  # the end of the turn is written, or its failure raised, in any case
 
@@ -243,6 +250,7 @@ class Turn:
 
     async def save(self, work: Callable[[Cursor], T]) -> T:
         """What `work` returns once it is committed, even if the turn is stopped meanwhile."""
+        self._saves += 1
         store = self.plan.store
         return await settled(self._worker.do(lambda: store.transact(work)))
 
@@ -286,7 +294,12 @@ class Turn:
         """End the turn with what arrived; the placeholder goes if that is nothing."""
         message = replace(self.snapshot(self._arriving(), status="stopped"), error=error)
         write = update_assistant if message.parts else drop_assistant
-        await self._end(message, lambda cursor: write(cursor, message))
+
+        def save(cursor: Cursor) -> None:
+            stop_tool_calls(cursor, message.id)
+            write(cursor, message)
+
+        await self._end(message, save)
         return message
 
     async def _fail(self, error: Exception) -> None:
@@ -297,6 +310,7 @@ class Turn:
         failed = error_json(error, partial=partial)
 
         def save(cursor: Cursor) -> None:
+            stop_tool_calls(cursor, self.begun.assistant.id)
             drop_assistant(cursor, self.begun.assistant)
             fail_user(cursor, self.begun.user.id, failed)
 
@@ -306,6 +320,7 @@ class Turn:
             error.add_note(f"The failed turn could not be cleaned up: {cleanup}")
 
     async def _end(self, message: Message, work: Callable[[Cursor], None]) -> None:
+        self._saves += 1
         store = self.plan.store
         try:
             await settled(self._worker.do(lambda: store.transact(work)), last=True)

@@ -21,8 +21,9 @@ class Provider:
     `keys` are environment variables, the first one set wins; none means no key is needed.
     `default_model` is what `model=None` takes when the key is set. `prices` is the name
     under which its prices are known. `wire_elsewhere` is how servers speak that the user
-    reaches through `base_url=`, where that differs. `launch` starts a local engine and returns its base
-    URL and key. `probe` is where, relative to the base URL, a local server lists models.
+    reaches through `base_url=`, where that differs. `launch` starts a local engine and
+    returns its base URL and key. `probe` is where, relative to the base URL, a local server
+    lists models.
     """
 
     name: str

@@ -312,6 +312,17 @@ def end_tool_call(
     )
 
 
+def stop_tool_calls(cursor: Cursor, message_id: str) -> None:
+    """Mark what the message's turn did not bring to an end as stopped."""
+    cursor.execute(
+        """
+        update "tool_calls" set "status" = 'stopped'
+        where "message_id" = ? and "status" = 'pending'
+        """,
+        [message_id],
+    )
+
+
 def recover(cursor: Cursor, chat_id: str | None = None) -> None:
     """End the pending turns that dead processes left; a living one's are untouched.
 
@@ -342,11 +353,7 @@ def recover(cursor: Cursor, chat_id: str | None = None) -> None:
 
 
 def _interrupt(cursor: Cursor, message: Message, *, empty: bool) -> None:
-    cursor.execute(
-        """update "tool_calls" set "status" = 'stopped'
-        where "message_id" = ? and "status" = 'pending'""",
-        [message.id],
-    )
+    stop_tool_calls(cursor, message.id)
     if empty:
         drop_assistant(cursor, message)
         return
