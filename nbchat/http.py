@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from nbchat.errors import BrokenStream, ConnectionFailed
+from nbchat.errors import BrokenStream, ConfigError, ConnectionFailed
 
 CONNECT_S = 10.0
 IDLE_S = 600.0
@@ -49,8 +49,11 @@ async def post(
     timeout = httpx.Timeout(idle_s or IDLE_S, connect=min(CONNECT_S, idle_s or CONNECT_S))
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     sent = {"content-type": "application/json", "user-agent": "nbchat", **headers}
-    client = _client_for(url)
-    request = client.build_request("POST", url, headers=sent, content=content, timeout=timeout)
+    try:
+        client = _client_for(url)
+        request = client.build_request("POST", url, headers=sent, content=content, timeout=timeout)
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"{url!r} is not an address: {error}. Check base_url.") from error
     response = await _send(client, request)
     try:
         yield Answer(response.status_code, dict(response.headers), _bytes_of(response))

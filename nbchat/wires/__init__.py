@@ -7,7 +7,6 @@ wire, set by the provider's file. Nothing here knows HTTP clients, providers or 
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any, Protocol
 
 from nbchat.errors import ProviderError
@@ -31,6 +30,11 @@ class Decoder(Protocol):
     It goes by what the answer is: a JSON body and an event stream are told apart by their
     first byte, whatever was asked for.
     """
+
+    @property
+    def done(self) -> bool:
+        """Whether the last event was seen: what follows is ignored, reading can stop."""
+        ...
 
     def feed(self, data: bytes) -> Iterator[Delta]:
         """Deltas in these bytes; raises ProviderError for an error inside the stream."""
@@ -91,8 +95,11 @@ def rounds_of(message: Message) -> Iterable[Round]:
     poisoned by an interrupted tool.
     """
     raws = {raw["round"]: raw for raw in message.raw}
-    for number, group in groupby(message.parts, key=lambda part: part.round):
-        parts = tuple(group)
+    # a round may hold nothing but blocks that only its provider can read
+    spoken: dict[int, list[Part]] = {number: [] for number in raws}
+    for part in message.parts:
+        spoken.setdefault(part.round, []).append(part)
+    for number, parts in sorted(spoken.items()):
         said = tuple(part for part in parts if not isinstance(part, ToolResult))
         found = {part.seq: part for part in parts if isinstance(part, ToolResult)}
         calls = (part for part in said if isinstance(part, ToolCall))
@@ -105,3 +112,10 @@ def rounds_of(message: Message) -> Iterable[Round]:
 def unavailable(call: ToolCall, seq: int) -> ToolResult:
     """The neutral answer to a call that has none."""
     return ToolResult(UNAVAILABLE, call.tool_call_id, call.name, True, seq, call.round)
+
+
+def is_own(spoken: Round, wire: str, provider: str) -> bool:
+    """Whether the round's own blocks mean something to that provider over that wire."""
+    raw = spoken.raw or {}
+    same = raw.get("wire") == wire and raw.get("provider") == provider
+    return same and bool(raw.get("blocks"))
