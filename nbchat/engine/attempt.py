@@ -40,6 +40,7 @@ class Attempt:
     request_id: str | None = None
     dropped: dict[str, int] = field(default_factory=dict)
     began_answer: bool = False
+    wire: Wire | None = None
     decoder: Decoder | FunctionDecoder | None = None
 
     def elapsed_ms(self) -> float:
@@ -87,7 +88,7 @@ def _complete(error: ProviderError, target: Target, attempt: Attempt) -> None:
 
 async def _ask_http(plan: Plan, request: Request, attempt: Attempt) -> AsyncIterator[Delta]:
     target = plan.target
-    wire = target.provider.wire_at(target.base_url)
+    wire = attempt.wire = attempt.wire or target.provider.wire_at(target.base_url)
     if wire is None:
         raise ConfigError(
             f"{target.full_model!r} needs a function: pass respond= to create_chat or load_chat."

@@ -187,10 +187,18 @@ class Stream:
         return self
 
     def __next__(self) -> Event:
+        while True:
+            if (event := self.next_within(WAIT_S)) is not None:
+                return event
+
+    def next_within(self, timeout_s: float) -> Event | None:
+        """The next event, None when none comes in that time; StopIteration at the end."""
         if self._ended:
             raise StopIteration
         try:
-            event = self._next()
+            event = self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
         except KeyboardInterrupt:
             self.close()
             raise
@@ -200,11 +208,6 @@ class Stream:
             raise StopIteration
         result: Event = event
         return result
-
-    def _next(self) -> Any:
-        while True:
-            with contextlib.suppress(queue.Empty):
-                return self._events.get(timeout=WAIT_S)
 
     def close(self) -> None:
         """Stop the turn if it still runs, keep what arrived, and wait until that is stored."""

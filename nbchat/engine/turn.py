@@ -48,6 +48,7 @@ from nbchat.store.turns import (
 )
 from nbchat.store.values import aware, clean, utc_now
 from nbchat.tools import text_of_result
+from nbchat.wires import Wire
 
 T = TypeVar("T")
 
@@ -72,6 +73,7 @@ class Turn:
         self._prepared: list[PreparedCall] = []
         self._finish_reason: str | None = None
         self._attempt: Attempt | None = None
+        self._wire: Wire | None = None
         self._saves = 0
         self._saved_at = time.monotonic()
         self._progress: asyncio.Task[None] | None = None
@@ -126,8 +128,8 @@ class Turn:
             self._raw.append(raw)
         if not reply.tool_calls:
             return await self._finish(row)
-        if number <= self.plan.max_tool_rounds:
-            self._prepared = prepare_calls(self.plan.tools, self.parts, number)
+        may_run = number <= self.plan.max_tool_rounds
+        self._prepared = prepare_calls(self.plan.tools, self.parts, number) if may_run else []
         await self._save_round(row)
         self._tell_usage(row.usage)
         return None
@@ -158,7 +160,7 @@ class Turn:
         """The round's reply and its row, after as many attempts as it takes."""
         request = self._request()
         for attempt_number in count(1):
-            attempt = self._attempt = Attempt(number, attempt_number)
+            attempt = self._attempt = Attempt(number, attempt_number, wire=self._wire)
             try:
                 reply = await run_attempt(self.plan, request, attempt, self._show)
                 return reply, request_row(self.plan.target, attempt, None)
@@ -174,6 +176,9 @@ class Turn:
     def _wait_after(self, error: BaseException, attempt: Attempt) -> float | None:
         if not isinstance(error, ProviderError):
             return None
+        if attempt.wire is not None and (amended := attempt.wire.amended(error)) is not None:
+            self._wire = amended
+            return 0.0
         return retry_delay(error, attempt.number, shown=attempt.began_answer)
 
     def _request(self) -> Request:

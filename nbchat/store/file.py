@@ -8,6 +8,7 @@ in this process and results are fetched inside it. Tables and meaning are other 
 
 import atexit
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -26,6 +27,7 @@ Cursor = duckdb.DuckDBPyConnection
 LEASE_S = 0.25
 LEASE_POLL_S = 0.005
 BUSY_TIMEOUT_S = 30.0
+FORK_WAIT_S = 10.0
 MEMORY = ":memory:"
 LOCKDOWN = """
 set enable_external_access = false;
@@ -51,6 +53,7 @@ class StoreFile:
 
     def _start(self) -> None:
         self._mutex = threading.RLock()
+        self._paused = False
         self._awake = threading.Event()
         self._gate = None if self.path == MEMORY else Gate(self.path)
         self._db: Cursor | None = None
@@ -111,6 +114,8 @@ class StoreFile:
         if self._attached:
             return
         if self._gate:
+            if not os.path.isdir(os.path.dirname(self.path)):  # a lock file would create it
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
             self._gate.enter(BUSY_TIMEOUT_S)
         try:
             fresh = not self._prepared or not os.path.exists(self.path)
@@ -195,6 +200,20 @@ class StoreFile:
         if self._keeper is not None:
             self._keeper.join(timeout=1)
 
+    def pause_for_fork(self) -> None:
+        """Let go of the file, so that a child inherits neither its lock nor DuckDB's threads."""
+        # a transaction that takes longer than this is the child's bad luck, not the parent's
+        self._paused = self._mutex.acquire(timeout=FORK_WAIT_S)
+        if self._paused and self._gate is not None:
+            self._detach()
+            self._drop()
+
+    def resume_after_fork(self) -> None:
+        """Go on in the parent; the next transaction attaches the file again."""
+        if self._paused:
+            self._paused = False
+            self._mutex.release()
+
     def start_after_fork(self) -> None:
         """Begin anew in a forked child, without touching what the parent still uses."""
         _INHERITED.append((self._db, self._gate))
@@ -213,14 +232,21 @@ def _close_all() -> None:
         file.close()
 
 
-def _restart_all() -> None:
-    for file in list(_OPEN):
-        file.start_after_fork()
+def _for_each(act: Callable[[StoreFile], None]) -> Callable[[], None]:
+    def each() -> None:
+        for file in list(_OPEN):
+            act(file)
+
+    return each
 
 
 atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_restart_all)
+    os.register_at_fork(
+        before=_for_each(StoreFile.pause_for_fork),
+        after_in_parent=_for_each(StoreFile.resume_after_fork),
+        after_in_child=_for_each(StoreFile.start_after_fork),
+    )
 
 
 @contextlib.contextmanager

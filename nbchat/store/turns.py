@@ -5,7 +5,7 @@ ever finalized. Each function is part of one transaction's work.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -25,19 +25,10 @@ from nbchat.store.values import (
     utc_now,
 )
 
-SELECT_MESSAGES = f"""
-select {", ".join(f'm."{column}"' for column in MESSAGE_COLUMNS)},
-  r."cost_usd"
-from "messages" as m
-left join (
-  select "message_id", case when bool_and("is_priced") then sum("cost_usd") end as "cost_usd"
-  from "requests_priced"
-  where "chat_id" = $chat_id
-  group by "message_id"
-) as r on r."message_id" = m."id"
-where m."chat_id" = $chat_id
-order by m."seq"
-"""
+IDS = {"id", "chat_id", "parent_id"}
+SELECTED = ", ".join(
+    f'"{column}"::varchar' if column in IDS else f'"{column}"' for column in MESSAGE_COLUMNS
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +77,34 @@ class ToolCallRow:
 
 
 def load_messages(cursor: Cursor, chat_id: str, head: str | None) -> list[Message]:
+    """The messages of the branch that ends at `head`, first to last, with what they cost."""
+    costs = dict(
+        cursor.execute(
+            """
+            select "message_id"::varchar, sum("cost_usd")
+            from "requests_priced"
+            where "chat_id" = ?
+            group by "message_id"
+            having bool_and("is_priced")
+            """,
+            [chat_id],
+        ).fetchall()
+    )
+    branch = load_branch(cursor, chat_id, head)
+    return [replace(message, cost_usd=costs.get(message.id)) for message in branch]
+
+
+def load_branch(cursor: Cursor, chat_id: str, head: str | None) -> list[Message]:
     """The messages of the branch that ends at `head`, first to last."""
-    rows = cursor.execute(SELECT_MESSAGES, {"chat_id": chat_id}).fetchall()
-    found = {str(row[0]): message_of(row[:-1], row[-1]) for row in rows}
+    rows = cursor.execute(
+        f'select {SELECTED} from "messages" where "chat_id" = ?', [chat_id]
+    ).fetchall()
+    found = {row[0]: row for row in rows}
     branch = []
-    message = found.get(head or "")
-    while message is not None:
-        branch.append(message)
-        message = found.get(message.parent_id or "")
+    row = found.get(head)
+    while row is not None:
+        branch.append(message_of(row))
+        row = found.get(branch[-1].parent_id)
     return branch[::-1]
 
 
@@ -107,7 +118,7 @@ def begin_turn(
     """
     recover(cursor, chat_id=chat_id)
     head, seq, turn = _place(cursor, chat_id)
-    history = tuple(load_messages(cursor, chat_id, head))
+    history = tuple(load_branch(cursor, chat_id, head))
     common: dict[str, Any] = {"chat_id": chat_id, "model": model, "provider": provider}
     common["turn"] = turn + 1
     now = utc_now()

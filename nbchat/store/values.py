@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from nbchat.messages import JSON, Message, Part, part_from_json, part_to_json
@@ -82,14 +81,12 @@ def aware(time: datetime | None) -> datetime | None:
     return time and time.replace(tzinfo=UTC)
 
 
-def message_of(row: Sequence[Any], cost_usd: Decimal | None = None) -> Message:
-    """The Message in a row of MESSAGE_COLUMNS."""
+def message_of(row: Sequence[Any]) -> Message:
+    """The Message in a row of MESSAGE_COLUMNS, its ids as text."""
     fields = dict(zip(MESSAGE_COLUMNS, row, strict=True))
-    fields["id"], fields["chat_id"] = str(fields["id"]), str(fields["chat_id"])
-    fields["parent_id"] = fields["parent_id"] and str(fields["parent_id"])
     fields["parts"] = tuple(part_from_json(part) for part in json.loads(fields["parts"]))
     fields["raw"] = tuple(json.loads(fields["raw"] or "[]"))
     fields["error"] = fields["error"] and json.loads(fields["error"])
     fields["created_at"] = aware(fields["created_at"])
     fields["finished_at"] = aware(fields["finished_at"])
-    return Message(**fields, cost_usd=cost_usd)
+    return Message(**fields)

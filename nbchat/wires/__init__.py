@@ -78,6 +78,10 @@ class Wire(Protocol):
         """The typed error for an answer with a failing status."""
         ...
 
+    def amended(self, error: ProviderError) -> "Wire | None":
+        """The wire without an extra that the server just refused; None if it refused none."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Round:

@@ -62,6 +62,9 @@ class AnthropicMessages:
         """The typed error for an answer with a failing status."""
         return response_error(status, headers, body)
 
+    def amended(self, error: ProviderError) -> None:
+        """None: nothing is sent that a server may do without."""
+
 
 class History:
     """The messages of one request as the wire wants them; counts what is dropped."""

@@ -7,10 +7,10 @@ provider that sent it, in its own fields; for any other it is dropped and counte
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from nbchat.errors import ProviderError
+from nbchat.errors import BadRequest, ProviderError
 from nbchat.exchange import Request, Settings, ToolSpec
 from nbchat.messages import Message, Text, Thinking, ToolCall, ToolResult, text_of
 from nbchat.wires import Decoder, Rendered, Round, is_own, rounds_of
@@ -66,6 +66,12 @@ class OpenAIChat:
     def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """The typed error for an answer with a failing status."""
         return response_error(status, headers, body)
+
+    def amended(self, error: ProviderError) -> "OpenAIChat | None":
+        """The wire without stream_options, where the server says that it does not know them."""
+        refused = self.stream_usage and isinstance(error, BadRequest)
+        named = "stream_options" in f"{error} {error.body}" or "include_usage" in str(error)
+        return replace(self, stream_usage=False) if refused and named else None
 
     def _render_settings(self, settings: Settings) -> dict[str, Any]:
         body: dict[str, Any] = {}
