@@ -95,9 +95,23 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'nbchat' has no attribute {name!r}")
-    value = getattr(import_module(f"nbchat.{_HOMES[name]}"), name)
+    home = _HOMES[name]
+    value = getattr(import_module(f"nbchat.{home}"), name)
+    if home in ("chat", "messages"):
+        _attach_display(with_chat=home == "chat")
     globals()[name] = value
     return value
+
+
+def _attach_display(with_chat: bool) -> None:
+    """Let messages and chats show themselves; their own modules know nothing of HTML."""
+    from nbchat import display, messages
+
+    messages.Message._repr_mimebundle_ = display.message_bundle  # type: ignore[attr-defined]
+    if with_chat:
+        from nbchat import chat
+
+        chat.Chat._repr_mimebundle_ = display.chat_bundle  # type: ignore[attr-defined]
 
 
 def __dir__() -> list[str]:

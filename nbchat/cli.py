@@ -164,7 +164,9 @@ def execute(notebook: Any, path: Path, timeout_s: int) -> Iterator[str]:
     from nbclient import NotebookClient
 
     folder = {"metadata": {"path": str(path.resolve().parent)}}
-    client = NotebookClient(notebook, km=this_python(), timeout=timeout_s, resources=folder)
+    client = NotebookClient(
+        notebook, km=this_python(), timeout=timeout_s, resources=folder, coalesce_streams=True
+    )
     with TemporaryFile() as log:  # the kernel's own chatter, told only when it dies
         try:
             with client.setup_kernel(cleanup_kc=True, stdout=log, stderr=log):

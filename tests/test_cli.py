@@ -175,6 +175,17 @@ def test_run_prints_every_cell_and_saves_an_executed_copy(nbchat, tmp_path):
     ]
 
 
+def test_text_printed_in_pieces_is_one_text(nbchat, tmp_path):
+    cell = new_code_cell("for piece in ('Hel', 'lo'):\n    print(piece, end='', flush=True)")
+    write_notebook(tmp_path / "pieces.ipynb", cell)
+
+    done = nbchat("run", "pieces.ipynb")
+
+    assert "\nHello\n" in done.stdout
+    copy = nbformat.read(tmp_path / "pieces.executed.ipynb", as_version=4)
+    assert [output.text for output in copy.cells[0].outputs] == ["Hello"]
+
+
 def test_run_uses_this_python_in_the_notebooks_folder(nbchat, tmp_path):
     (tmp_path / "sub").mkdir()
     cell = new_code_cell("import os, sys\nprint(sys.executable)\nprint(os.getcwd())")

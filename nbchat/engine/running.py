@@ -8,9 +8,11 @@ import asyncio
 import concurrent.futures
 import contextlib
 import contextvars
+import math
 import os
 import queue
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from types import TracebackType
@@ -34,6 +36,7 @@ from nbchat.store.turns import Begun, begin_turn
 
 # short enough that Ctrl-C is heard where waiting itself cannot be interrupted
 WAIT_S = 0.2
+DROPPED_S = 1.0
 BUSY_POLL_S = 0.1
 
 _END = object()
@@ -145,11 +148,14 @@ class Running:
             if self.outcome.done():
                 return self.outcome.result()
 
-    def end(self) -> None:
+    def end(self, patience_s: float = math.inf) -> None:
         """Cancel and wait until the rows are right; what went wrong stays in `outcome`."""
         self.cancel()
+        deadline = time.monotonic() + patience_s
         while not self.outcome.done() and engine_runs() and not on_engine_thread():
-            concurrent.futures.wait([self.outcome], WAIT_S)
+            concurrent.futures.wait([self.outcome], min(WAIT_S, patience_s))
+            if time.monotonic() > deadline:
+                return
 
 
 def _worker_of(store: Store) -> Worker:
@@ -229,7 +235,8 @@ class Stream:
     def __del__(self) -> None:
         running = getattr(self, "_running", None)
         if running is not None and not self._ended:
-            self.close()
+            # Python may collect a stream while this very thread has the store
+            running.end(DROPPED_S)
 
 
 class _Here(threading.local):
@@ -324,10 +331,11 @@ class AsyncStream:
         return result
 
     async def _next(self) -> Any:
-        while self._events.empty():
+        while True:
+            # not wait_for: it forgets a cancellation that comes together with an event
             with contextlib.suppress(TimeoutError):
-                return await asyncio.wait_for(self._events.get(), WAIT_S)
-        return self._events.get_nowait()
+                async with asyncio.timeout(WAIT_S):
+                    return await self._events.get()
 
     async def aclose(self) -> None:
         """Stop the turn if it still runs, keep what arrived, and wait until that is stored."""

@@ -108,6 +108,16 @@ class LiveAnswer:
             case DoneEvent():
                 self._message = event.message
 
+    def end(self, reason: str) -> None:
+        """Say why no message comes; what was shown stays, tools that still ran are stopped."""
+        self._notice = reason
+        self._segments = [
+            replace(item, status="stopped")
+            if isinstance(item, ToolRow) and item.status == RUNNING
+            else item
+            for item in self._segments
+        ]
+
     def html(self) -> str:
         """The answer so far, once done the stored message's transcript."""
         if self._message is not None:
