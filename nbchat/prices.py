@@ -11,6 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 from nbchat.exchange import Usage
+from nbchat.messages import JSON
+
+PLACES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ def cost_of(prices: str | None, model: str, usage: Usage, at: datetime) -> Cost 
     the provider itself says it charged wins.
     """
     if usage.cost_usd is not None:
-        return Cost(usage.cost_usd, "provider")
+        return Cost(_held(usage.cost_usd), "provider") if usage.cost_usd.is_finite() else None
     if prices is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
     listed = importlib.import_module("genai_prices")
@@ -42,8 +45,22 @@ def cost_of(prices: str | None, model: str, usage: Usage, at: datetime) -> Cost 
         )
     except (LookupError, ValueError):  # an unknown model, or counts that contradict each other
         return None
-    price = {name: str(value) for name, value in vars(found.model_price).items() if value}
-    return Cost(found.total_price, f"genai-prices {listed.__version__}", price)
+    used = vars(found.model_price).items()
+    price = {name: _plain(value) for name, value in used if value and name.endswith("_mtok")}
+    return Cost(_held(found.total_price), f"genai-prices {listed.__version__}", price)
+
+
+def _held(usd: Decimal) -> Decimal:
+    """The sum to the twelve places that its column holds."""
+    return round(usd, PLACES)
+
+
+def _plain(price: Any) -> JSON:
+    """A price, or its tiers by the tokens they start at, as JSON without floats."""
+    if isinstance(price, Decimal):
+        return str(price)
+    tiers = {str(tier.start): str(tier.price) for tier in price.tiers}
+    return {"0": str(price.base), **tiers}
 
 
 def _counts(usage: Usage) -> dict[str, int]:

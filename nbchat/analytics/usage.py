@@ -30,21 +30,22 @@ def usage(
     whether every request had a price. An empty store gives zeros, or no rows with `by`.
     Raises ConfigError for an unknown key.
     """
+    _check(by, CHAT_KEYS if chat_id else STORE_KEYS)
     bounds = {"chat_id": chat_id, "since": _utc(since, "since"), "until": _utc(until, "until")}
     if by == "tool":
         return answer(store, "usage_by_tool", **bounds)
     key, _, field = (by or "").partition(".")
-    _check(by, key, field, CHAT_KEYS if chat_id else STORE_KEYS)
     frame = answer(store, "usage", by=key or None, field=field or None, **bounds)
     if by is None:
         return frame.drop(columns="key") if len(frame) else _zeros(frame)
     return _named(frame, by)
 
 
-def _check(by: str | None, key: str, field: str, keys: tuple[str, ...]) -> None:
-    is_metadata = key == "metadata" and bool(field) and keys is STORE_KEYS
-    if by is not None and not is_metadata and (key not in keys or field):
-        known = ", ".join(keys) + (", metadata.KEY" if keys is STORE_KEYS else "")
+def _check(by: str | None, keys: tuple[str, ...]) -> None:
+    is_whole = keys is STORE_KEYS
+    is_metadata = isinstance(by, str) and by.startswith("metadata.") and len(by) > len("metadata.")
+    if by is not None and by not in keys and not (is_metadata and is_whole):
+        known = ", ".join(keys) + (", metadata.KEY" if is_whole else "")
         raise ConfigError(f"stats cannot be grouped by {by!r}. Use one of: {known}.")
 
 

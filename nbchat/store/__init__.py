@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from nbchat.errors import ConfigError
 from nbchat.store.file import MEMORY, Cursor, StoreFile
-from nbchat.store.schema import apply_schema
+from nbchat.store.schema import apply_schema, is_current
 from nbchat.store.sql import ask_sql, run_sql
 from nbchat.store.turns import recover
 
@@ -39,7 +39,8 @@ class Store:
         self._file = StoreFile(path, self._prepare)
 
     def _prepare(self, cursor: Cursor, fresh: bool) -> None:
-        if fresh:
+        # another process may have upgraded or replaced the file since this one last had it
+        if fresh or not is_current(cursor):
             apply_schema(cursor, self.path)
         recover(cursor)
 
@@ -91,9 +92,10 @@ def open_store(path: "Store | str | os.PathLike[str] | None" = None) -> Store:
     """
     if isinstance(path, Store):
         return path
-    place = os.fspath(path if path is not None else os.environ.get("NBCHAT_DB", "nbchat.duckdb"))
+    place = path if path is not None else os.environ.get("NBCHAT_DB", "nbchat.duckdb")
+    place = os.fspath(place) if isinstance(place, os.PathLike) else place
     if not isinstance(place, str) or not place:
-        raise ConfigError(f"{path!r} is not a path for a store. Give a file name, or ':memory:'.")
+        raise ConfigError(f"{place!r} is not a path for a store. Give a file name, or ':memory:'.")
     if place == MEMORY:
         store = Store(MEMORY)
     else:

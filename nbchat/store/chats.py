@@ -10,7 +10,7 @@ from nbchat.errors import StoreError
 from nbchat.messages import JSON
 from nbchat.store.file import Cursor
 from nbchat.store.identity import is_id
-from nbchat.store.values import aware, dump_json, utc_now
+from nbchat.store.values import aware, clean, dump_json, utc_now
 
 COLUMNS = """
   "id", "name", "model", "provider", "instructions", "settings", "metadata",
@@ -42,16 +42,23 @@ def save_chat(cursor: Cursor, chat: ChatRow) -> None:
         f'insert into "chats" ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, null, ?, ?)',
         [
             chat.id,
-            chat.name,
+            _held(chat.name),
             chat.model,
             chat.provider,
-            chat.instructions,
-            dump_json(chat.settings),
-            dump_json(chat.metadata),
+            _held(chat.instructions),
+            _held(chat.settings),
+            _held(chat.metadata),
             now,
             now,
         ],
     )
+
+
+def _held(value: Any) -> Any:
+    """The value as its column holds it."""
+    if isinstance(value, Mapping):
+        return dump_json(value)
+    return clean(value) if isinstance(value, str) else value
 
 
 def load_chat_row(cursor: Cursor, id_or_name: str) -> ChatRow | None:
@@ -61,7 +68,7 @@ def load_chat_row(cursor: Cursor, id_or_name: str) -> ChatRow | None:
         f'select {COLUMNS} from "chats" where "id" = ?'
         if by_id
         else f'select {COLUMNS} from "chats" where "name" = ? order by "updated_at" desc limit 1',
-        [id_or_name],
+        [clean(id_or_name)],
     ).fetchall()
     return _chat_of(rows[0]) if rows else None
 
@@ -89,7 +96,7 @@ def update_chat(cursor: Cursor, chat_id: str, changes: Mapping[str, Any]) -> Non
     assignments = ", ".join(f'"{column}" = ?' for column in columns)
     count = cursor.execute(
         f'update "chats" set {assignments} where "id" = ?',
-        [*(dump_json(value) if isinstance(value, Mapping) else value for value in values), chat_id],
+        [*map(_held, values), chat_id],
     ).fetchall()
     if count != [(1,)]:
         raise StoreError(f"Chat {chat_id} is no longer in the store. Create a new one.")

@@ -54,7 +54,8 @@ class StoreFile:
     def _start(self) -> None:
         self._mutex = threading.RLock()
         self._paused = False
-        self._awake = threading.Event()
+        self._busy = False
+        self._over = threading.Event()
         self._gate = None if self.path == MEMORY else Gate(self.path)
         self._db: Cursor | None = None
         self._attached = False
@@ -75,6 +76,7 @@ class StoreFile:
     def _commit(self, work: Callable[[Cursor], T]) -> T:
         cursor = self._database()
         cursor.begin()
+        self._busy = True
         try:
             result = work(cursor)
             cursor.commit()
@@ -84,6 +86,8 @@ class StoreFile:
             with contextlib.suppress(duckdb.Error):
                 cursor.rollback()
             raise
+        finally:
+            self._busy = False
 
     def release(self) -> None:
         """Let go of the file now; the next transaction attaches it again."""
@@ -111,6 +115,8 @@ class StoreFile:
         return self._db
 
     def _attach(self) -> None:
+        if self._attached and self._gate and not os.path.exists(self.path):
+            self._detach()  # deleted under the lease: what is written now goes to a new file
         if self._attached:
             return
         if self._gate:
@@ -152,6 +158,7 @@ class StoreFile:
         if not self._attached or self._gate is None:
             return
         self._attached = False
+        self._over.set()
         try:
             with contextlib.suppress(duckdb.Error):
                 self._database().execute("use memory")
@@ -172,20 +179,25 @@ class StoreFile:
         """Have the lease end by itself."""
         if self._gate is None:
             return
-        if self._keeper is None or not self._keeper.is_alive():
-            self._keeper = threading.Thread(target=self._watch, name="nbchat-lease", daemon=True)
-            self._keeper.start()
-        self._awake.set()
+        self._over = threading.Event()
+        self._keeper = threading.Thread(
+            target=self._watch, args=[self._over], name="nbchat-lease", daemon=True
+        )
+        self._keeper.start()
 
-    def _watch(self) -> None:
-        while not _CLOSING.is_set():
-            self._awake.wait()
-            _CLOSING.wait(LEASE_POLL_S)
-            with self._mutex:
-                if not self._attached:
-                    self._awake.clear()
-                elif self._is_over():
-                    self._detach()
+    def _watch(self, over: threading.Event) -> None:
+        while not over.wait(LEASE_POLL_S):
+            if self._mutex.acquire(blocking=False):
+                try:
+                    if self._is_over():
+                        self._detach()
+                finally:
+                    self._mutex.release()
+
+    def _end_keeper(self) -> None:
+        if self._keeper is not None and self._keeper is not threading.current_thread():
+            self._keeper.join(timeout=1)
+        self._keeper = None
 
     def _is_over(self) -> bool:
         idle_s = time.monotonic() - self._used_at
@@ -196,17 +208,16 @@ class StoreFile:
         with self._mutex:
             self._detach()
             self._drop()
-        self._awake.set()
-        if self._keeper is not None:
-            self._keeper.join(timeout=1)
+            self._end_keeper()
 
     def pause_for_fork(self) -> None:
         """Let go of the file, so that a child inherits neither its lock nor DuckDB's threads."""
         # a transaction that takes longer than this is the child's bad luck, not the parent's
         self._paused = self._mutex.acquire(timeout=FORK_WAIT_S)
-        if self._paused and self._gate is not None:
+        if self._paused and self._gate is not None and not self._busy:
             self._detach()
             self._drop()
+            self._end_keeper()
 
     def resume_after_fork(self) -> None:
         """Go on in the parent; the next transaction attaches the file again."""
@@ -221,13 +232,11 @@ class StoreFile:
 
 
 _OPEN: "WeakSet[StoreFile]" = WeakSet()
-_CLOSING = threading.Event()
 # a child must neither close nor collect the parent's connection
 _INHERITED: list[object] = []
 
 
 def _close_all() -> None:
-    _CLOSING.set()
     for file in list(_OPEN):
         file.close()
 

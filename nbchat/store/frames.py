@@ -19,6 +19,7 @@ DTYPES = {
     **dict.fromkeys(("VARCHAR", "JSON", "UUID"), "string"),
     "BOOLEAN": "boolean",
 }
+TIMES = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}
 PREFIXED_DTYPES = {"DECIMAL": "Float64", "ENUM": "string"}
 
 
@@ -49,9 +50,9 @@ def _as_text(position: int, name: str, type_: str) -> str:
 
 
 def _typed(column: "pandas.Series[Any]", type_: str) -> "pandas.Series[Any]":
-    if type_ in ("DATE", "TIMESTAMP"):
-        return column.astype("datetime64[us]").dt.tz_localize("UTC")
     if type_ == "TIMESTAMP WITH TIME ZONE":
         return column.astype("datetime64[us, UTC]")
+    if type_ in TIMES:
+        return column.astype("datetime64[us]").dt.tz_localize("UTC")
     dtype: Any = DTYPES.get(type_) or PREFIXED_DTYPES.get(type_.partition("(")[0])
     return column.astype(dtype) if dtype else column

@@ -14,8 +14,10 @@ from nbchat.store.values import utc_now
 
 VERSION = 1
 TABLES = ("chats", "messages", "tool_calls", "requests", "agent_sessions")
+VIEWS = ("turns", "requests_priced")
 # enough of each table to tell it from somebody else's of the same name
 MARKS = {
+    "nbchat_version": {"tables", "version", "schema_hash"},
     "chats": {"id", "model", "settings", "head_message_id"},
     "messages": {"id", "chat_id", "seq", "turn", "parts"},
     "tool_calls": {"id", "message_id", "tool_call_id", "round"},
@@ -41,13 +43,14 @@ def schema_hash() -> str:
 def apply_schema(cursor: Cursor, path: str) -> None:
     """Leave the file with the current schema; a current one is only read."""
     columns = _columns(cursor)
+    _check_marks(columns, path)
     version, applied = _version(cursor) if "nbchat_version" in columns else (0, "")
     if version > VERSION:
         raise StoreTooNew(
             f"{path!r} has schema version {version}, this nbchat knows {VERSION}. "
             "Upgrade nbchat, or choose another store; the file was not touched."
         )
-    _check_tables(columns, path)
+    _check_whole(columns, path)
     if applied == schema_hash():
         return
     cursor.execute(schema_sql())
@@ -56,6 +59,17 @@ def apply_schema(cursor: Cursor, path: str) -> None:
         'insert into "nbchat_version" values (?, ?, ?, ?)',
         ["chats", VERSION, schema_hash(), utc_now()],
     )
+
+
+def is_current(cursor: Cursor) -> bool:
+    """Whether the file has this schema.sql and all tables, without a look at every column."""
+    rows = cursor.execute(
+        "select table_name from duckdb_tables() where database_name = current_database()"
+    ).fetchall()
+    present = {table for (table,) in rows}
+    if not {"nbchat_version", *TABLES} <= present:
+        return False
+    return _version(cursor) == (VERSION, schema_hash())
 
 
 def _columns(cursor: Cursor) -> dict[str, set[str]]:
@@ -74,17 +88,22 @@ def _version(cursor: Cursor) -> tuple[int, str]:
     return max(rows, default=(0, ""))
 
 
-def _check_tables(columns: dict[str, set[str]], path: str) -> None:
-    """All of our tables or none of them, and none that only has our name."""
-    present = [table for table in TABLES if table in columns]
-    foreign = [table for table in present if not MARKS[table] <= columns[table]]
+def _check_marks(columns: dict[str, set[str]], path: str) -> None:
+    """Refuse what only has our names: in a file without our tables, our views' names too."""
+    foreign = [name for name in MARKS if name in columns and not MARKS[name] <= columns[name]]
+    if not any(name in columns for name in MARKS):
+        foreign += [view for view in VIEWS if view in columns]
     if foreign:
         raise NotAStore(
             f"{path!r} already has a table {foreign[0]!r} that is not nbchat's. "
             "Choose another path for the store; the file was not touched."
         )
+
+
+def _check_whole(columns: dict[str, set[str]], path: str) -> None:
+    """All of our tables or none of them."""
     missing = [table for table in TABLES if table not in columns]
-    if present and missing:
+    if missing and len(missing) < len(TABLES):
         raise NotAStore(
             f"{path!r} is an nbchat store without its table {missing[0]!r}. "
             "Restore it from a backup, or choose another path."

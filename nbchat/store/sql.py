@@ -9,7 +9,9 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
+from unicodedata import category
 
 import duckdb
 
@@ -23,9 +25,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
-# functions that run SQL hidden in a string
-EVALUATORS = {"query", "json_execute_serialized_sql"}
-EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+|\([^)]*\)\s*)?", re.IGNORECASE)
+# every other table function reads files, runs SQL hidden in a string, or has an effect
+TABLE_FUNCTIONS = {
+    "duckdb_columns", "duckdb_databases", "duckdb_functions", "duckdb_keywords", "duckdb_schemas",
+    "duckdb_tables", "duckdb_types", "duckdb_views", "generate_series", "histogram",
+    "histogram_values", "json_each", "json_tree", "pragma_table_info", "pragma_version", "range",
+    "repeat", "repeat_row", "summary", "unnest",
+}  # fmt: skip
+# categories of characters that DuckDB may take for a space
+BLANK = {"Cc", "Cf", "Zl", "Zp", "Zs"}
+WRITERS = {"insert", "update", "delete", "truncate", "create", "attach", "install", "load", "set"}
+# only what is sure to be EXPLAIN's own may be cut off before the rest is checked
+EXPLAIN = re.compile(
+    r"\s*explain\b(\s*analyze\b|\s*\((\s*,?\s*(analyze|format\s+\w+))+\s*\))?", re.IGNORECASE
+)
 
 
 def ask_sql(
@@ -36,6 +49,7 @@ def ask_sql(
     Raises SqlRefused for anything that is not one SELECT, EXPLAIN, DESCRIBE, SHOW,
     SUMMARIZE or PIVOT, or that would write, reach files or run hidden SQL.
     """
+    sql = plain(sql)  # what is checked is what runs
     check_sql(sql)
     if file.path == MEMORY:
         return file.transact(lambda cursor: _run_beside(cursor, sql, frames or {}, params))
@@ -69,7 +83,10 @@ def _run(database: Cursor, sql: str, frames: Mapping[str, Any], params: Any) -> 
     for name, frame in frames.items():
         if name.lower() in taken:
             raise SqlRefused(f"A frame named {name!r} would hide the store's own. Rename it.")
-        database.register(name, frame)
+        try:
+            database.register(name, frame)
+        except duckdb.Error as error:
+            raise SqlRefused(f"{name!r} is not a frame: {error}") from error
     try:
         return interruptible(database, lambda: frame_of(database, sql, params))
     except duckdb.Error as error:
@@ -92,8 +109,9 @@ def interruptible(database: Cursor, work: Callable[[], T]) -> T:
         while thread.is_alive():
             thread.join(0.2)
     except BaseException:
-        database.interrupt()
-        thread.join()
+        while thread.is_alive():  # the first may come before the query has begun
+            database.interrupt()
+            thread.join(0.05)
         raise
     result = outcome[0]
     if isinstance(result, BaseException):
@@ -102,55 +120,101 @@ def interruptible(database: Cursor, work: Callable[[], T]) -> T:
 
 
 def check_sql(sql: str) -> None:
-    """Raise SqlRefused unless this is exactly one question that only reads."""
+    """Raise SqlRefused unless this is one question that only reads; `sql` is plain."""
+    # not duckdb's own functions, whose hidden instance would outlive a fork badly
+    with duckdb.connect(MEMORY) as database:
+        kind = _only_kind(database, sql)
+        if ("copy", False) in _words(sql):
+            raise SqlRefused("COPY is not allowed here: questions only read.")
+        if kind == "MULTI":
+            _check_pivot(database, sql)
+        elif kind == "EXPLAIN":
+            _check_tree(database, sql[_explained_at(sql) :])
+        elif kind == "SELECT":
+            _check_tree(database, sql)
+        else:
+            raise SqlRefused(
+                f"This is not a question but {kind}. Write one SELECT, EXPLAIN, DESCRIBE, SHOW, "
+                "SUMMARIZE or PIVOT; in Python, nbchat.sql(..., write=True) runs anything."
+            )
+
+
+def _only_kind(database: Cursor, sql: str) -> str:
+    """The kind of the only statement."""
     try:
-        statements = duckdb.extract_statements(sql)
+        statements = database.extract_statements(sql)
     except duckdb.Error as error:
         raise SqlRefused(f"This is not SQL that DuckDB can read: {error}") from error
     if len(statements) != 1:
         raise SqlRefused(f"Ask one question at a time; this is {len(statements)} statements.")
-    kind = statements[0].type.name
-    words = set(_words(sql))
-    if hidden := words & {"copy", *EVALUATORS}:
-        raise SqlRefused(f"{sorted(hidden)[0]!r} is not allowed here: questions only read.")
-    if kind == "MULTI":
-        _check_pivot(words)
-    elif kind == "EXPLAIN":
-        _check_tree(sql[_explained_at(sql) :])
-    elif kind == "SELECT":
-        _check_tree(sql)
-    else:
-        raise SqlRefused(
-            f"A {kind} statement is not a question. Write one SELECT, EXPLAIN, DESCRIBE, SHOW, "
-            "SUMMARIZE or PIVOT; in Python, nbchat.sql(..., write=True) runs anything."
-        )
+    try:
+        return statements[0].type.name
+    except ValueError:  # a kind that DuckDB's Python side has no name for
+        return "another statement"
 
 
-def _words(sql: str) -> Iterator[str]:
-    """Every name and keyword of the statement, lower case, quotes taken off."""
-    tokens = duckdb.tokenize(sql)
-    for (start, kind), (end, _) in zip(tokens, [*tokens[1:], (len(sql), None)], strict=True):
-        if kind != duckdb.token_type.comment:
-            yield sql[start:end].strip().strip("\"'").lower()
+def _tokens(sql: str) -> Iterator[tuple[str, duckdb.token_type]]:
+    """The statement in pieces that add up to it, each with its kind."""
+    held = sql.encode()  # DuckDB counts bytes
+    tokens = [(0, duckdb.token_type.operator), *duckdb.tokenize(sql)]
+    ends = [*(start for start, _ in tokens[1:]), len(held)]
+    for (start, kind), end in zip(tokens, ends, strict=True):
+        yield held[start:end].decode(), kind
+
+
+def plain(sql: str) -> str:
+    """The same SQL with blanks for comments and odd spaces, so that nothing hides in them."""
+    try:
+        return "".join(_plain_piece(text, kind) for text, kind in _tokens(sql))
+    except UnicodeError as error:
+        raise SqlRefused(f"This is not SQL that DuckDB can read: {error}") from error
+
+
+def _plain_piece(text: str, kind: duckdb.token_type) -> str:
+    if kind == duckdb.token_type.comment:
+        return re.sub(r"\S", " ", text)
+    if kind == duckdb.token_type.string_const or text.startswith('"'):
+        return text
+    return "".join(" " if category(char) in BLANK and char != "\n" else char for char in text)
+
+
+def _words(sql: str) -> list[tuple[str, bool]]:
+    """Every piece that is no string, lower case, without its quotes, and whether it had any."""
+    pieces = [(text.strip(), kind) for text, kind in _tokens(sql)]
+    return [
+        (piece.strip('"').lower(), piece.startswith('"'))
+        for piece, kind in pieces
+        if kind != duckdb.token_type.string_const
+    ]
 
 
 def _explained_at(sql: str) -> int:
     match = EXPLAIN.match(sql)
     if match is None:
-        raise SqlRefused("Start with EXPLAIN itself; a comment before it is not read.")
+        raise SqlRefused("Write EXPLAIN, EXPLAIN ANALYZE or EXPLAIN (FORMAT json) before a SELECT.")
     return match.end()
 
 
-def _check_pivot(words: set[str]) -> None:
-    # a PIVOT whose columns are data cannot be serialized; its words are all there is to check
-    for word in ("insert", "update", "delete", "create", "attach", "install", "load", "set"):
-        if word in words:
-            raise SqlRefused(f"{word.upper()} is not allowed beside PIVOT: questions only read.")
+def _check_pivot(database: Cursor, sql: str) -> None:
+    """Check the words, for a PIVOT whose columns are data has no tree to look at."""
+    words = [word for word, _ in _words(sql)]
+    writers = WRITERS & set(words)
+    if writers:
+        raise SqlRefused(
+            f"{min(writers).upper()} is not allowed beside PIVOT: questions only read."
+        )
+    called = {word for word, after in pairwise(words) if after == "("}
+    known = database.execute(
+        "select function_name from duckdb_functions() "
+        "where function_type in ('table', 'table_macro', 'pragma')"
+    ).fetchall()
+    for (name,) in known:
+        if name in called:
+            _check_function(name)
 
 
-def _check_tree(sql: str) -> None:
-    with duckdb.connect(MEMORY) as database:
-        row = database.execute("select json_serialize_sql(?::varchar)", [sql]).fetchone()
+def _check_tree(database: Cursor, sql: str) -> None:
+    row = database.execute("select json_serialize_sql(?::varchar)", [sql]).fetchone()
     tree = json.loads(row[0]) if row else {"error": True}
     if tree["error"]:
         raise SqlRefused(f"This cannot be checked, so it is not run: {tree.get('error_message')}")
@@ -158,10 +222,18 @@ def _check_tree(sql: str) -> None:
         kind = str(node.get("type", ""))
         if kind.endswith("_NODE") and kind not in NODES:
             raise SqlRefused(
-                f"A {kind.partition('_')[0]} is hidden in this statement; questions only read."
+                f"{kind.partition('_')[0]} is hidden in this statement; questions only read."
             )
-        if str(node.get("function_name", "")).lower() in EVALUATORS:
-            raise SqlRefused(f"{node['function_name']}() runs hidden SQL and is not allowed here.")
+        if kind == "TABLE_FUNCTION":
+            _check_function(node["function"]["function_name"])
+
+
+def _check_function(name: str) -> None:
+    if name.lower() not in TABLE_FUNCTIONS:
+        raise SqlRefused(
+            f"{name}() is not allowed here: questions read the store's tables, no files and no "
+            "settings, and run no other SQL."
+        )
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:

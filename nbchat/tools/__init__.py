@@ -6,12 +6,17 @@ model. Nothing here knows threads, the store or providers: the engine runs the b
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import asdict, is_dataclass
+from enum import Enum
 from typing import Any
 
 from nbchat.errors import ConfigError
 from nbchat.exchange import ToolSpec
-from nbchat.tools.schema import Parameters, parameters_of, stated_parameters
+from nbchat.tools.schema import Parameters, body_of, parameters_of, stated_parameters
+
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Tool:
@@ -36,7 +41,9 @@ class Tool:
             stated_parameters(parameters) if parameters is not None else parameters_of(function)
         )
         self.spec = ToolSpec(
-            name or str(getattr(function, "__name__", type(function).__name__)),
+            checked_name(
+                name or str(getattr(body_of(function), "__name__", type(function).__name__))
+            ),
             description if description is not None else self._parameters.description,
             self._parameters.schema,
         )
@@ -61,6 +68,15 @@ class Tool:
 
     def __repr__(self) -> str:
         return f"Tool({self.name!r})"
+
+
+def checked_name(name: str) -> str:
+    """The name, if every provider takes it."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} is not a tool's name: give name= with 1 to 64 letters, digits, _ or -."
+        )
+    return name
 
 
 def tool(
@@ -100,13 +116,27 @@ def by_name(tools: Iterable[Any]) -> dict[str, Tool]:
 
 
 def text_of_result(value: Any) -> str:
-    """What the model is told a tool returned: text as it is, everything else as JSON."""
+    """What the model is told a tool returned: text as it is, frames as CSV, the rest as JSON."""
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
-    if hasattr(value, "model_dump_json"):
-        return str(value.model_dump_json())
+        return str.__str__(value)  # its text, also if it is an enum's
     if hasattr(value, "to_csv"):
-        return str(value.to_csv(index=getattr(value.index, "name", None) is not None))
-    return json.dumps(value, ensure_ascii=False, default=str)
+        # numbers that only count the rows tell the model nothing
+        return str(value.to_csv(index=type(value.index).__name__ != "RangeIndex"))
+    try:
+        return json.dumps(value, ensure_ascii=False, default=_jsonable)
+    except (TypeError, ValueError):  # keys that are no text, or a value that holds itself
+        return str(value)
+
+
+def _jsonable(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Enum):
+        return value.value
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays
+        return value.tolist()
+    return list(value) if isinstance(value, Set) else str(value)

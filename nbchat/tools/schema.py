@@ -7,6 +7,7 @@ Google, NumPy or Sphinx style.
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, get_type_hints
 
 from docstring_parser import parse
@@ -27,29 +28,48 @@ class Parameters:
 
 def parameters_of(function: Callable[..., Any]) -> Parameters:
     """The parameters of a typed function; raises ConfigError for one that cannot be described."""
-    documented = parse(inspect.getdoc(function) or "")
+    body = body_of(function)
+    documented = parse(inspect.getdoc(body) or "")
     words = {param.arg_name: param.description for param in documented.params}
     try:
-        hints = get_type_hints(_typed_part(function), include_extras=True)
-        fields: dict[str, Any] = {
-            name: _field(parameter, hints.get(name, Any), words.get(name))
-            for name, parameter in inspect.signature(function).parameters.items()
-        }
-        model = create_model(
-            "Arguments",
-            __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False),
-            **fields,
-        )
+        names, model = _model_of(function, body, words)
         schema = _untitled(model.model_json_schema())
     except (NameError, TypeError, ValueError, PydanticUserError) as error:
-        name = getattr(function, "__name__", repr(function))
+        name = getattr(body, "__name__", repr(function))
+        why = str(error).splitlines()[0].rstrip(".")
         raise ConfigError(
-            f"{name!r} cannot be a tool: {error}. Give its parameters types."
+            f"{name!r} cannot be a tool: {why}. Write a function whose parameters have names "
+            "and types, and that returns its result."
         ) from error
     description = "\n\n".join(
         filter(None, (documented.short_description, documented.long_description))
     )
-    return Parameters(description, schema, lambda arguments: _validate(model, arguments))
+    return Parameters(description, schema, lambda arguments: _validate(model, names, arguments))
+
+
+def body_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function itself, under whatever `functools.partial` has filled in."""
+    while isinstance(function, partial):
+        function = function.func
+    return function
+
+
+def _model_of(
+    function: Callable[..., Any], body: Callable[..., Any], words: Mapping[str, str | None]
+) -> tuple[dict[str, str], type[BaseModel]]:
+    """A model of the arguments, and which of its fields holds which."""
+    if inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):
+        raise TypeError("it yields")
+    hints = get_type_hints(_typed_part(body), include_extras=True)
+    parameters = inspect.signature(function).parameters
+    # parameters may have names that a model keeps for itself, such as copy, schema or _x
+    names = {f"argument_{at}": name for at, name in enumerate(parameters)}
+    fields: dict[str, Any] = {
+        held: _field(parameters[name], hints.get(name, Any), words.get(name))
+        for held, name in names.items()
+    }
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+    return names, create_model("Arguments", __config__=config, **fields)
 
 
 def _typed_part(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,10 +84,14 @@ def _field(parameter: inspect.Parameter, hint: Any, words: str | None) -> tuple[
     if parameter.kind is parameter.POSITIONAL_ONLY:
         raise TypeError(f"{parameter.name} can only be given by position")
     default = ... if parameter.default is parameter.empty else parameter.default
-    return hint, Field(default, description=words) if words else Field(default)
+    if words:
+        return hint, Field(default, alias=parameter.name, description=words)
+    return hint, Field(default, alias=parameter.name)
 
 
-def _validate(model: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _validate(
+    model: type[BaseModel], names: Mapping[str, str], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
     try:
         checked = model.model_validate(arguments)
     except ValidationError as error:
@@ -76,7 +100,7 @@ def _validate(model: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str,
             for problem in error.errors(include_url=False)
         )
         raise ValueError(f"Invalid arguments: {problems}.") from error
-    return {name: getattr(checked, name) for name in model.model_fields}
+    return {name: getattr(checked, held) for held, name in names.items()}
 
 
 def stated_parameters(schema: Mapping[str, Any]) -> Parameters:
