@@ -62,10 +62,12 @@ class Chat:
         base_url: str | None = None,
         api_key: str | None = None,
         respond: Callable[..., Any] | None = None,
+        table_names: Mapping[str, str] | None = None,
+        columns: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model if model is not None else default_model()
         self.provider, _ = split_model(self.model)
-        self.store = open_store(store)
+        self.store = open_store(store, table_names=table_names)
         self.id = new_id()
         self.name = name
         self.instructions = instructions
@@ -80,7 +82,9 @@ class Chat:
             self.id, name, self.model, self.provider, instructions,
             self._stored_settings(), self.metadata, None, None, None,
         )  # fmt: skip
-        self.store.transact(lambda cursor: save_chat(cursor, row))
+        self.store.transact(
+            lambda cursor: save_chat(cursor, row, self.store.names.of("chats"), columns or {})
+        )
 
     def _start(
         self, api_key: str | None, tools: Iterable[Any], respond: Callable[..., Any] | None
@@ -175,7 +179,7 @@ class Chat:
             max_tool_rounds=self._max_tool_rounds,
             stream=stream,
             wait=wait,
-            idle_s=timeout,
+            idle_s=checked_timeout(timeout),
         )
 
     def _target(self) -> Target:
@@ -303,12 +307,23 @@ def checked_rounds(rounds: int) -> int:
     return rounds
 
 
+def checked_timeout(timeout: float | None) -> float | None:
+    """The seconds, if a provider can be silent for so long."""
+    if timeout is not None and (not isinstance(timeout, int | float) or not timeout > 0):
+        raise ConfigError(f"timeout={timeout!r} is not a number of seconds above 0.")
+    return timeout
+
+
 def checked_url(url: str | None) -> str | None:
     """The base URL, if it is one and holds no secret: it will be stored."""
     if url is None:
         return None
-    place = urlsplit(url)
-    if place.scheme not in ("http", "https") or not place.hostname:
+    try:
+        place = urlsplit(url)
+        usable = place.scheme in ("http", "https") and place.hostname and place.port != 0
+    except ValueError:
+        raise ConfigError(f"base_url={url!r} is not an http(s) address.") from None
+    if not usable:
         raise ConfigError(f"base_url={url!r} is not an http(s) address.")
     if place.password or place.username:
         raise ConfigError("base_url holds a password. Give it as api_key=, which is never stored.")
@@ -341,12 +356,13 @@ def load_chat(
     api_key: str | None = None,
     tools: Iterable[Any] = (),
     respond: Callable[..., Any] | None = None,
+    table_names: Mapping[str, str] | None = None,
 ) -> Chat | None:
     """The chat with this id, or the latest of this name; None when there is none.
 
     Give what cannot be stored: key, tools, the respond function.
     """
-    place = open_store(store)
+    place = open_store(store, table_names=table_names)
     row = place.transact(lambda cursor: load_chat_row(cursor, str(id_or_name)))
     if row is None:
         return None
@@ -355,12 +371,19 @@ def load_chat(
     return chat
 
 
-def list_chats(*, store: StorePlace = None) -> "pandas.DataFrame":
+def list_chats(
+    *, store: StorePlace = None, table_names: Mapping[str, str] | None = None
+) -> "pandas.DataFrame":
     """One row per chat, the latest first: id, name, model, turns, cost_usd, updated_at ..."""
-    return usage.chats(open_store(store))
+    return usage.chats(open_store(store, table_names=table_names))
 
 
-def delete_chat(id_or_name: str, *, store: StorePlace = None) -> None:
+def delete_chat(
+    id_or_name: str,
+    *,
+    store: StorePlace = None,
+    table_names: Mapping[str, str] | None = None,
+) -> None:
     """Delete a chat and everything that belongs to it; raises StoreError if there is none."""
 
     def delete(cursor: Any) -> None:
@@ -371,7 +394,7 @@ def delete_chat(id_or_name: str, *, store: StorePlace = None) -> None:
             )
         delete_chat_rows(cursor, row.id)
 
-    open_store(store).transact(delete)
+    open_store(store, table_names=table_names).transact(delete)
 
 
 def stats(
@@ -380,10 +403,12 @@ def stats(
     until: usage.Time | None = None,
     *,
     store: StorePlace = None,
+    table_names: Mapping[str, str] | None = None,
 ) -> "pandas.DataFrame":
     """What the whole store used: one row, or one per model, turn, tool, day, status, chat,
     provider, agent or `metadata.KEY`, the key first."""
-    return usage.usage(open_store(store), by, since=since, until=until)
+    place = open_store(store, table_names=table_names)
+    return usage.usage(place, by, since=since, until=until)
 
 
 def sql(

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from nbchat import http
-from nbchat.engine.loop import in_thread
+from nbchat.engine.loop import contained, in_thread
 from nbchat.engine.plan import Plan, Target
 from nbchat.errors import ConfigError, MissingKey, ProviderError
 from nbchat.exchange import Delta, Reply, Request
@@ -24,6 +24,10 @@ from nbchat.wires.function import FunctionDecoder
 
 VERSION = re.compile(r"/v\d+(?=/)")
 Show = Callable[[Delta], None]
+
+_END = object()
+# a shorter beginning of a key tells nothing, and many keys begin alike
+SHORTEST_SECRET = 8
 
 
 @dataclass(slots=True)
@@ -81,9 +85,17 @@ def _complete(error: ProviderError, target: Target, attempt: Attempt) -> None:
     error.request_id = error.request_id or attempt.request_id
     error.status = error.status if error.status is not None else attempt.status_code
     if target.key:
-        hide = target.key
-        error.args = tuple(str(text).replace(hide, "[key]") for text in error.args)
-        error.body = error.body and error.body.replace(hide, "[key]")
+        key = target.key
+        error.args = tuple(without_key(str(text), key) for text in error.args)
+        error.body = error.body and without_key(error.body, key)
+        error.request_id = error.request_id and without_key(error.request_id, key)
+
+
+def without_key(text: str, key: str) -> str:
+    """The text with the key hidden, also where only its beginning was left by a cut."""
+    for length in range(len(key), SHORTEST_SECRET - 1, -1):
+        text = text.replace(key[:length], "[key]")
+    return re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "[key]", text)
 
 
 async def _ask_http(plan: Plan, request: Request, attempt: Attempt) -> AsyncIterator[Delta]:
@@ -100,7 +112,7 @@ async def _ask_http(plan: Plan, request: Request, attempt: Attempt) -> AsyncIter
     attempt.clock = time.monotonic()
     async with http.post(url, wire.headers(key), rendered.body, plan.idle_s) as answer:
         attempt.status_code = answer.status
-        attempt.request_id = _request_id(answer.headers)
+        attempt.request_id = _request_id(answer.headers, key)
         if not 200 <= answer.status < 300:
             body = b"".join([data async for data in answer.body])
             raise wire.parse_error(answer.status, answer.headers, body)
@@ -145,10 +157,10 @@ async def _endpoint(target: Target) -> tuple[str, str | None]:
     return str(target.base_url or provider.base_url), target.key
 
 
-def _request_id(headers: Any) -> str | None:
+def _request_id(headers: Any, key: str | None) -> str | None:
     for name in ("request-id", "x-request-id", "x-generation-id", "apim-request-id"):
         if headers.get(name):
-            return str(headers[name])
+            return without_key(str(headers[name]), key) if key else str(headers[name])
     return None
 
 
@@ -172,15 +184,15 @@ async def _ask_function(plan: Plan, request: Request, attempt: Attempt) -> Async
 async def _items_of(respond: Callable[..., Any], request: Request) -> AsyncIterator[Any]:
     """What the function gives, one by one; blocking functions and iterators run on threads."""
     if inspect.iscoroutinefunction(respond):
-        given = await respond(request)
+        given = await contained(respond(request))
     elif inspect.isasyncgenfunction(respond):
         given = respond(request)
     else:
         given = await in_thread(lambda: respond(request))
         if inspect.isawaitable(given):
-            given = await given
+            given = await contained(given)
     if isinstance(given, AsyncIterator):
-        async for item in given:
+        while (item := await contained(anext(given, _END))) is not _END:
             yield item
     elif isinstance(given, Iterator):
         async for item in _threaded(given):
@@ -190,9 +202,8 @@ async def _items_of(respond: Callable[..., Any], request: Request) -> AsyncItera
 
 
 async def _threaded(items: Iterator[Any]) -> AsyncIterator[Any]:
-    end = object()
     try:
-        while (item := await in_thread(lambda: next(items, end))) is not end:
+        while (item := await in_thread(lambda: next(items, _END))) is not _END:
             yield item
     except asyncio.CancelledError:
         close = getattr(items, "close", None)

@@ -25,13 +25,17 @@ EXIT_S = 3.0
 class _Engine:
     def __init__(self) -> None:
         self.pid = os.getpid()
+        self.closing = False
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self._run, name="nbchat-loop", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        while not self.closing:
+            # an exit raised in a task of a user's leaves the loop, which all other turns need
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_forever()
 
     def close(self) -> None:
         """End what runs, let it write its end, then stop the thread."""
@@ -40,8 +44,11 @@ class _Engine:
         ended = asyncio.run_coroutine_threadsafe(_end_tasks(), self.loop)
         with contextlib.suppress(Exception):
             ended.result(EXIT_S)
+        self.closing = True
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(EXIT_S)
+        if not self.thread.is_alive():
+            self.loop.close()
 
 
 async def _end_tasks() -> None:
@@ -49,6 +56,7 @@ async def _end_tasks() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks, timeout=EXIT_S) if tasks else None
+    await asyncio.get_running_loop().shutdown_asyncgens()
     await http.close()
 
 
@@ -101,16 +109,29 @@ def _settle(future: "concurrent.futures.Future[T]", work: Callable[[], T]) -> No
         return
     try:
         future.set_result(work())
-    except Exception as error:
-        future.set_exception(_carriable(error))
     except BaseException as error:
-        # SystemExit or KeyboardInterrupt of a tool must not end the engine's loop
-        future.set_exception(RuntimeError(f"{type(error).__name__} was raised: {error}"))
+        future.set_exception(_carriable(error))
 
 
-def _carriable(error: Exception) -> Exception:
-    """The error, but for StopIteration, which no future can hold."""
-    return RuntimeError("StopIteration was raised") if isinstance(error, StopIteration) else error
+def _carriable(error: BaseException) -> Exception:
+    """The error, but for one that no future can hold, or that would end the engine's loop."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    said = f": {error}" if str(error) else ""
+    return RuntimeError(f"{type(error).__name__} was raised{said}")
+
+
+async def contained(work: Awaitable[T]) -> T:
+    """What a user's coroutine gives; an exit or a cancellation of its own is a plain error."""
+    try:
+        return await work
+    except Exception:
+        raise
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        raise _carriable(error) from error
 
 
 class Worker:

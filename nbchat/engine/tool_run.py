@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from nbchat.engine.loop import in_thread, settled
+from nbchat.engine.loop import contained, in_thread, settled
 from nbchat.errors import Halt, ToolError
 from nbchat.events import Event, ToolEndEvent, ToolStartEvent
 from nbchat.messages import Message, Part, Thinking, ToolCall, ToolResult
@@ -119,21 +119,26 @@ def _since(began: float) -> float:
 
 
 async def _body(prepared: PreparedCall) -> Outcome:
+    try:
+        return await _call(prepared)
+    except ToolError as error:
+        return Outcome("error", str(error), error if error.fatal else None)
+    except Exception as error:
+        return Outcome("error", f"{type(error).__name__}: {error}")
+
+
+async def _call(prepared: PreparedCall) -> Outcome:
     tool, arguments = prepared.tool, prepared.arguments
     assert tool is not None
     assert arguments is not None
     try:
         if tool.is_async:
-            value = await tool(**arguments)
+            value = await contained(tool(**arguments))
         else:
             value = await in_thread(lambda: tool(**arguments))
-        return Outcome("ok", text_of_result(value))
     except Halt as halt:
         return Outcome("ok", text_of_result(halt.value), halt)
-    except ToolError as error:
-        return Outcome("error", str(error), error if error.fatal else None)
-    except Exception as error:
-        return Outcome("error", f"{type(error).__name__}: {error}")
+    return Outcome("ok", text_of_result(value))
 
 
 async def _save(

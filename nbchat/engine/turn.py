@@ -150,16 +150,18 @@ class Turn:
         await self.save(save)
 
     async def _run_tools(self) -> None:
-        """Run the round's calls at once; then let one that ends the turn do so."""
-        ends = await asyncio.gather(*(run_call(self, call) for call in self._prepared))
-        for end in ends:
-            if end is not None:
-                raise end
+        """Run the round's calls at once; when all have ended, let one end the turn."""
+        calls = (run_call(self, call) for call in self._prepared)
+        ends = [end for end in await asyncio.gather(*calls, return_exceptions=True) if end]
+        if ends:
+            # a call whose end could not be stored must not pass for one that has
+            raise max(ends, key=lambda end: isinstance(end, StoreError))
 
     async def _reply(self, number: int) -> tuple[Reply, RequestRow]:
         """The round's reply and its row, after as many attempts as it takes."""
         request = self._request()
         for attempt_number in count(1):
+            await asyncio.sleep(0)  # a stop that came during a commit is heard before sending
             attempt = self._attempt = Attempt(number, attempt_number, wire=self._wire)
             try:
                 reply = await run_attempt(self.plan, request, attempt, self._show)

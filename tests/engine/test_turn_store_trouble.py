@@ -1,0 +1,163 @@
+"""A store that fails in the middle of a turn: a typed error, nothing paid for lost, no deadlock."""
+
+import gc
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from four_ways import WAYS
+from stored_rows import pending, raw_rows
+
+import nbchat
+from nbchat.exchange import Usage
+from nbchat.messages import ToolCall
+from nbchat.testing import Gate, ReplayServer, scripted
+
+ADD = [ToolCall("add", {"a": 1, "b": 2}, "c1"), ToolCall("add", {"a": 3, "b": 4}, "c2")]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> nbchat.Store:
+    return nbchat.open_store(tmp_path / "chats.duckdb")
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+class Trouble:
+    """Calls `happen` before the Nth transaction of the store, and `after` it once it is done."""
+
+    def __init__(
+        self, store: nbchat.Store, number: int, happen: Callable[[], None], *, lasts: bool = False
+    ) -> None:
+        self.store, self.number, self.happen, self.lasts = store, number, happen, lasts
+        self.count = 0
+
+    def __enter__(self) -> None:
+        transact = self.store.transact
+
+        def counted(work: Callable[[Any], Any]) -> Any:
+            self.count += 1
+            if self.count == self.number or (self.lasts and self.count > self.number):
+                self.happen()
+            return transact(work)
+
+        self.store.transact = counted  # type: ignore[method-assign]  # a disk that fails
+
+    def __exit__(self, *raised: object) -> None:
+        del self.store.transact
+
+
+def full_disk() -> None:
+    raise nbchat.StoreError("no space left")
+
+
+@pytest.mark.parametrize("lasts", [False, True])
+@pytest.mark.parametrize("number", range(1, 6))
+@pytest.mark.parametrize("way", WAYS)
+def test_a_store_that_fails_at_any_step_ends_the_turn_and_the_next_works(
+    store: nbchat.Store, way: str, number: int, lasts: bool
+) -> None:
+    replies = [["let me ", *ADD], ["it is 3", Usage(7, 7)], "fine"]
+    chat = nbchat.create_chat("function/x", respond=scripted(replies), store=store, tools=[add])
+    with Trouble(store, number, full_disk, lasts=lasts):
+        ended = WAYS[way](chat, "hello")
+    assert type(ended.error) is nbchat.StoreError
+    assert "no space left" in str(ended.error)
+    if number > 1:
+        unsaved = ended.error.unsaved
+        assert unsaved.content == ("let me it is 3" if number == 5 else "let me ")
+    if number == 5:
+        assert (unsaved.status, unsaved.output_tokens) == ("complete", 7)
+    chat._respond = scripted(["fine"])
+    assert chat.ask("go on").content == "fine"
+    assert pending(store) == []
+    answers = [m.status for m in chat.messages() if m.role == "assistant"]
+    assert answers == (["interrupted"] if number > 2 else []) + ["complete"]
+
+
+def test_a_failing_turn_whose_cleanup_fails_raises_the_provider_error(store: nbchat.Store) -> None:
+    refused = nbchat.BadRequest("no", status=400)
+    chat = nbchat.create_chat("function/x", respond=scripted([refused, "fine"]), store=store)
+    with Trouble(store, 3, full_disk):
+        ended = WAYS["ask"](chat, "hello")
+    assert ended.error is refused
+    assert "no space left" in "".join(refused.__notes__)
+    assert chat.ask("go on").content == "fine"
+    assert pending(store) == []
+
+
+def test_a_chat_deleted_while_it_answers_gives_the_answer_in_the_error(
+    store: nbchat.Store,
+) -> None:
+    chats: list[nbchat.Chat] = []
+
+    def respond(request: Any) -> str:
+        nbchat.delete_chat(chats[0].id, store=store)
+        return "too late"
+
+    chat = nbchat.create_chat("function/x", respond=respond, store=store)
+    chats.append(chat)
+    with pytest.raises(nbchat.StoreError) as caught:
+        chat.ask("hello")
+    assert caught.value.unsaved.content == "too late"
+    assert raw_rows(store, chat.id, "messages") == []
+
+
+def test_a_stop_during_the_first_commit_sends_nothing(store: nbchat.Store) -> None:
+    with ReplayServer("never") as server:
+        chat = nbchat.create_chat("openai/x", base_url=server.url, store=store)
+        with Trouble(store, 1, chat.stop):
+            message = chat.ask("hello")
+        assert message.status == "stopped"
+        assert server.requests == []
+    assert raw_rows(store, chat.id, "requests") == []
+    assert [(m.role, m.status) for m in chat.messages()] == [("user", "complete")]
+
+
+def test_a_stop_during_the_last_commit_is_too_late(store: nbchat.Store) -> None:
+    chat = nbchat.create_chat("function/x", respond=scripted(["whole"]), store=store)
+    with Trouble(store, 2, chat.stop):
+        message = chat.ask("hello")
+    assert (message.status, message.content) == ("complete", "whole")
+    assert chat.messages()[-1] == message
+
+
+def test_a_stream_collected_in_the_middle_of_a_transaction_blocks_nobody(
+    store: nbchat.Store,
+) -> None:
+    """A stream in a cycle dies whenever Python collects, maybe while its thread has the store."""
+    gate = Gate()
+
+    def respond(request: Any) -> Any:
+        yield "half "
+        gate.opened.result(30)
+
+    chat = nbchat.create_chat("function/x", respond=respond, store=store)
+
+    def abandon() -> None:
+        cycle: dict[str, Any] = {"stream": chat.ask_stream("hello")}
+        cycle["self"] = cycle
+        assert next(cycle["stream"]).content == "half "
+
+    def collect_inside() -> None:
+        abandon()
+        store.transact(lambda cursor: gc.collect())
+        chat._respond = scripted(["fine"])
+        assert chat.ask("go on").content == "fine"
+
+    gc.disable()
+    try:
+        thread = threading.Thread(target=collect_inside, daemon=True)
+        thread.start()
+        thread.join(20)
+    finally:
+        gc.enable()
+        gate.open()
+    assert not thread.is_alive()
+    told = [(message.status, message.content) for message in chat.messages()]
+    assert told[1:] == [("stopped", "half "), ("complete", "go on"), ("complete", "fine")]
