@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from nbchat.errors import ConfigError
 from nbchat.store.file import MEMORY, Cursor, StoreFile
+from nbchat.store.names import TableNames, table_names_of
 from nbchat.store.schema import apply_schema, is_current
 from nbchat.store.sql import ask_sql, run_sql
 from nbchat.store.turns import recover
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 StoreLike = "Store | str | os.PathLike[str] | None"
 
-_stores: dict[str, "Store"] = {}
-_stores_lock = threading.Lock()
+_files: dict[str, StoreFile] = {}
+_stores: dict[tuple[str, TableNames], "Store"] = {}
+_opening = threading.Lock()
 
 
 class Store:
@@ -34,19 +36,31 @@ class Store:
     when it is next used. `":memory:"` keeps nothing.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._file = StoreFile(path, self._prepare)
-
-    def _prepare(self, cursor: Cursor, fresh: bool) -> None:
-        # another process may have upgraded or replaced the file since this one last had it
-        if fresh or not is_current(cursor):
-            apply_schema(cursor, self.path)
-        recover(cursor)
+    def __init__(self, file: StoreFile, names: TableNames) -> None:
+        self.path = file.path
+        self.names = names
+        self._file = file
+        self._prepared_at = 0
 
     def transact(self, work: Callable[[Cursor], T]) -> T:
-        """What `work` returns, all of its writes committed or none."""
-        return self._file.transact(work)
+        """What `work` returns, all of its writes committed or none.
+
+        In the first transaction of every attachment the schema is applied and what dead
+        processes left is ended.
+        """
+        file = self._file
+
+        def prepared(cursor: Cursor) -> tuple[T, int]:
+            named = self.names.over(cursor)
+            if file.attachments != self._prepared_at:
+                # another process may have upgraded or replaced the file meanwhile
+                if not is_current(named, self.names):
+                    apply_schema(named, self.names, self.path)
+                recover(named)
+            return work(named), file.attachments
+
+        result, self._prepared_at = file.transact(prepared)
+        return result
 
     def sql(
         self,
@@ -61,6 +75,7 @@ class Store:
         `frames` are pandas frames the SQL may name. `write=True` runs any SQL instead, in
         one transaction, without the lock-down. Raises SqlRefused.
         """
+        self.transact(lambda cursor: None)
         if write:
             return run_sql(self._file, sql, params)
         return ask_sql(self._file, sql, frames, params)
@@ -84,23 +99,43 @@ class Store:
         return f"Store({self.path!r})"
 
 
-def open_store(path: "Store | str | os.PathLike[str] | None" = None) -> Store:
+def open_store(
+    path: "Store | str | os.PathLike[str] | None" = None,
+    *,
+    table_names: Mapping[str, str] | None = None,
+) -> Store:
     """The store at `path`, created if there is none: NBCHAT_DB, else ./nbchat.duckdb.
 
     Turns that dead processes left are ended here. `":memory:"` is a new store every time.
-    Raises NotAStore for a file that is not one, StoreTooNew for a newer nbchat's.
+    `table_names` maps chat, message, tool_call, request and agent_session onto names of your
+    own; views are then named after the chats table. Raises NotAStore for a file that is not
+    a store, StoreTooNew for a newer nbchat's.
     """
     if isinstance(path, Store):
-        return path
+        if table_names is None:
+            return path
+        store = _store_on(path._file, table_names_of(table_names))
+    else:
+        store = _store_on(_file_at(path), table_names_of(table_names))
+    store.transact(recover)
+    return store
+
+
+def _file_at(path: "str | os.PathLike[str] | None") -> StoreFile:
     place = path if path is not None else os.environ.get("NBCHAT_DB", "nbchat.duckdb")
     place = os.fspath(place) if isinstance(place, os.PathLike) else place
     if not isinstance(place, str) or not place:
         raise ConfigError(f"{place!r} is not a path for a store. Give a file name, or ':memory:'.")
     if place == MEMORY:
-        store = Store(MEMORY)
-    else:
-        place = str(Path(place).expanduser().resolve())
-        with _stores_lock:
-            store = _stores.get(place) or _stores.setdefault(place, Store(place))
-    store.transact(recover)
-    return store
+        return StoreFile(MEMORY)
+    place = str(Path(place).expanduser().resolve())
+    with _opening:
+        return _files.get(place) or _files.setdefault(place, StoreFile(place))
+
+
+def _store_on(file: StoreFile, names: TableNames) -> Store:
+    if file.path == MEMORY:
+        return Store(file, names)
+    with _opening:
+        key = (file.path, names)
+        return _stores.get(key) or _stores.setdefault(key, Store(file, names))

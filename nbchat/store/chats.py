@@ -1,12 +1,13 @@
 """Rows of `chats`: create, find, list, change, delete. Each function is one transaction's work."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from nbchat.errors import StoreError
+from nbchat.errors import ConfigError, StoreError
 from nbchat.messages import JSON
 from nbchat.store.file import Cursor
 from nbchat.store.identity import is_id
@@ -16,6 +17,7 @@ COLUMNS = """
   "id", "name", "model", "provider", "instructions", "settings", "metadata",
   "head_message_id", "created_at", "updated_at"
 """
+OWN = set(re.findall(r"\w+", COLUMNS))
 CHANGEABLE = ("name", "model", "provider", "instructions", "settings", "metadata")
 
 
@@ -35,23 +37,25 @@ class ChatRow:
     updated_at: datetime | None
 
 
-def save_chat(cursor: Cursor, chat: ChatRow) -> None:
-    """Insert a new chat."""
+def save_chat(cursor: Cursor, chat: ChatRow, table: str, columns: Mapping[str, Any]) -> None:
+    """Insert a new chat; `columns` are the user's own, which `table` must have."""
     now = utc_now()
-    cursor.execute(
-        f'insert into "chats" ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, null, ?, ?)',
-        [
-            chat.id,
-            _held(chat.name),
-            chat.model,
-            chat.provider,
-            _held(chat.instructions),
-            _held(chat.settings),
-            _held(chat.metadata),
-            now,
-            now,
-        ],
-    )
+    values: dict[str, Any] = {
+        "id": chat.id,
+        "name": _held(chat.name),
+        "model": chat.model,
+        "provider": chat.provider,
+        "instructions": _held(chat.instructions),
+        "settings": _held(chat.settings),
+        "metadata": _held(chat.metadata),
+        "created_at": now,
+        "updated_at": now,
+        **columns,
+    }
+    _check_columns(cursor, table, columns)
+    listed = ", ".join('"' + column.replace('"', '""') + '"' for column in values)
+    marks = ", ".join("?" for _ in values)
+    cursor.execute(f'insert into "chats" ({listed}) values ({marks})', list(values.values()))
 
 
 def _held(value: Any) -> Any:
@@ -59,6 +63,25 @@ def _held(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dump_json(value)
     return clean(value) if isinstance(value, str) else value
+
+
+def _check_columns(cursor: Cursor, table: str, columns: Mapping[str, Any]) -> None:
+    if not columns:
+        return
+    rows = cursor.execute(
+        "select column_name from duckdb_columns() "
+        "where database_name = current_database() and table_name = ?",
+        [table],
+    ).fetchall()
+    there = {column.lower() for (column,) in rows}
+    for column in columns:
+        if column.lower() in OWN:
+            raise ConfigError(f"columns={{{column!r}: ...}} is nbchat's own. Choose another name.")
+        if column.lower() not in there:
+            raise ConfigError(
+                f"The table {table!r} has no column {column!r}. Add it first: nbchat.sql("
+                f"'alter table ... add column ...', write=True)."
+            )
 
 
 def load_chat_row(cursor: Cursor, id_or_name: str) -> ChatRow | None:

@@ -39,15 +39,11 @@ set lock_configuration = true;
 
 
 class StoreFile:
-    """The only way to the file; `prepare` runs in the first transaction of every attachment.
+    """The only way to the file; `attachments` counts how often it was attached."""
 
-    `prepare(cursor, fresh)` is told whether the file was just created or first opened.
-    """
-
-    def __init__(self, path: str, prepare: Callable[[Cursor, bool], None]) -> None:
+    def __init__(self, path: str) -> None:
         self.path = path
-        self._prepare = prepare
-        self._prepared = False
+        self.attachments = 0
         self._start()
         _OPEN.add(self)
 
@@ -98,7 +94,6 @@ class StoreFile:
     def set_aside(self) -> Iterator[None]:
         """Hold the gate with the file detached, so that this process may open it otherwise."""
         with self._mutex, _explained(self.path):
-            self.transact(lambda cursor: None)  # creates, migrates and recovers as any call does
             if self._gate is None:
                 yield
                 return
@@ -124,11 +119,9 @@ class StoreFile:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
             self._gate.enter(BUSY_TIMEOUT_S)
         try:
-            fresh = not self._prepared or not os.path.exists(self.path)
             self._attach_file()
             self._attached = True
-            self._commit(lambda cursor: self._prepare(cursor, fresh))
-            self._prepared = True
+            self.attachments += 1
         except BaseException:
             self._detach()
             if self._gate:

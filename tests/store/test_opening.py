@@ -10,6 +10,7 @@ import pytest
 
 import nbchat
 from nbchat.store import schema
+from nbchat.store.names import KEYS, VIEWS
 
 CATALOG = """
 select table_name, column_name, data_type, is_nullable, comment
@@ -179,7 +180,7 @@ def test_a_file_that_was_replaced_by_a_foreign_one_is_refused_untouched(path):
     assert digest(path) == before
 
 
-@pytest.mark.parametrize("table", schema.TABLES)
+@pytest.mark.parametrize("table", KEYS.values())
 def test_a_missing_table_is_named(path, table):
     nbchat.open_store(path).close()
     change(path, f'drop table "{table}" cascade')
@@ -242,7 +243,7 @@ def test_every_column_and_every_view_is_explained(path):
         views = reader.execute("select view_name from duckdb_views() where not internal").fetchall()
 
     assert silent == []
-    assert {name for (name,) in views} == set(schema.VIEWS)
+    assert {name for (name,) in views} == set(VIEWS)
 
 
 def test_the_file_holds_no_index_no_foreign_key_and_no_sequence(path):

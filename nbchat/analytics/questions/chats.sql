@@ -4,7 +4,7 @@
 --          cost_complete, created_at, updated_at (last turn), metadata (JSON text)
 -- order    the latest first; no row for an empty store
 with "asked" as (
-  select "chat_id", count(*) as "turns"
+  select "chat_id", count(*) as turns
   from "messages"
   where "role" = 'user'
   group by "chat_id"
@@ -18,7 +18,7 @@ select
   c."id",
   c."name",
   c."model",
-  coalesce(a."turns", 0)::bigint as "turns",
+  coalesce(a.turns, 0)::bigint as turns,
   case when b."chat_id" is null then 0 else b."cost_usd" end::double as "cost_usd",
   coalesce(b."cost_complete", true) as "cost_complete",
   c."created_at",

@@ -54,16 +54,16 @@ with "facts" as (
 )
 select
   "key",
-  count(*) filter ("kind" = 'turn') as "turns",
-  count(*) filter ("kind" = 'request') as "requests",
+  count(*) filter ("kind" = 'turn') as turns,
+  count(*) filter ("kind" = 'request') as requests,
   count(*) filter ("failed") as "failed_requests",
-  count(*) filter ("kind" = 'tool_call') as "tool_calls",
-  case when "requests" = 0 then 0 else sum("input_tokens") end::bigint as "input_tokens",
-  case when "requests" = 0 then 0 else sum("output_tokens") end::bigint as "output_tokens",
-  case when "requests" = 0 then 0 else sum("cached_input_tokens") end::bigint as "cached_input_tokens",
-  case when "requests" = 0 then 0 else sum("cache_write_tokens") end::bigint as "cache_write_tokens",
-  case when "requests" = 0 then 0 else sum("thinking_tokens") end::bigint as "thinking_tokens",
-  case when "requests" = 0 then 0 else sum("cost_usd") end::double as "cost_usd",
+  count(*) filter ("kind" = 'tool_call') as tool_calls,
+  case when requests = 0 then 0 else sum("input_tokens") end::bigint as "input_tokens",
+  case when requests = 0 then 0 else sum("output_tokens") end::bigint as "output_tokens",
+  case when requests = 0 then 0 else sum("cached_input_tokens") end::bigint as "cached_input_tokens",
+  case when requests = 0 then 0 else sum("cache_write_tokens") end::bigint as "cache_write_tokens",
+  case when requests = 0 then 0 else sum("thinking_tokens") end::bigint as "thinking_tokens",
+  case when requests = 0 then 0 else sum("cost_usd") end::double as "cost_usd",
   coalesce(bool_and("is_priced"), true) as "cost_complete",
   coalesce(sum("duration_ms"), 0) as "duration_ms"
 from "keyed"

@@ -7,10 +7,10 @@
 -- order    by tool; no row for an empty store
 select
   "name" as "tool",
-  count(distinct ("chat_id", "turn")) as "turns",
-  null::bigint as "requests",
+  count(distinct ("chat_id", "turn")) as turns,
+  null::bigint as requests,
   null::bigint as "failed_requests",
-  count(*) as "tool_calls",
+  count(*) as tool_calls,
   null::bigint as "input_tokens",
   null::bigint as "output_tokens",
   null::bigint as "cached_input_tokens",

@@ -1,0 +1,91 @@
+"""Other names for the tables: one substitution over SQL that quotes every table's name.
+
+Invariant: with no mapping the SQL is unchanged, so schema.sql stays plain SQL. DuckDB
+ignores case even in quotes, so names that differ only in case count as one.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+from nbchat.errors import ConfigError
+from nbchat.store.file import Cursor
+
+KEYS = {
+    "chat": "chats",
+    "message": "messages",
+    "tool_call": "tool_calls",
+    "request": "requests",
+    "agent_session": "agent_sessions",
+}
+VIEWS = ("turns", "requests_priced")
+QUOTED = re.compile(f'"({"|".join((*KEYS.values(), *VIEWS))})"')
+
+
+@dataclass(frozen=True, slots=True)
+class TableNames:
+    """What each of the five tables is called, by its default name."""
+
+    custom: tuple[tuple[str, str], ...] = ()
+
+    def of(self, name: str) -> str:
+        """The name of a table or view that is called this by default."""
+        names = dict(self.custom)
+        if name in VIEWS and "chats" in names:
+            return f"{names['chats']}_{name}"
+        return names.get(name, name)
+
+    def over(self, cursor: Cursor) -> Cursor:
+        """The cursor, running SQL that says the default names."""
+        # the proxy has all that the store's own SQL uses
+        return cast(Cursor, NamedCursor(cursor, self)) if self.custom else cursor
+
+
+class NamedCursor:
+    """A cursor that says the tables' names for the default ones."""
+
+    def __init__(self, cursor: Cursor, names: TableNames) -> None:
+        self._cursor = cursor
+        self._names = names
+
+    def execute(self, sql: str, params: Any = None) -> Cursor:
+        """As the cursor's own."""
+        return self._cursor.execute(renamed(sql, self._names), params)
+
+    def sql(self, sql: str, params: Any = None) -> Any:
+        """As the cursor's own."""
+        return self._cursor.sql(renamed(sql, self._names), params=params)
+
+
+@lru_cache(maxsize=512)
+def renamed(sql: str, names: TableNames) -> str:
+    """The SQL with the tables' names in the place of the default ones."""
+
+    def quoted(match: re.Match[str]) -> str:
+        name = names.of(match[1]).replace('"', '""')
+        return f'"{name}"'
+
+    return QUOTED.sub(quoted, sql)
+
+
+def table_names_of(mapping: Mapping[str, str] | None) -> TableNames:
+    """The names in a mapping from chat, message, tool_call, request and agent_session.
+
+    Raises ConfigError for an unknown key, an empty name, or one that is used twice.
+    """
+    custom = []
+    for key, name in (mapping or {}).items():
+        if key not in KEYS:
+            raise ConfigError(f"table_names has no key {key!r}. Keys: {', '.join(KEYS)}.")
+        if not isinstance(name, str) or not name.strip() or "\0" in name:
+            raise ConfigError(f"table_names[{key!r}] = {name!r} is not a name for a table.")
+        if name != KEYS[key]:
+            custom.append((KEYS[key], name))
+    names = TableNames(tuple(sorted(custom)))
+    taken = [names.of(name).lower() for name in (*KEYS.values(), *VIEWS)] + ["nbchat_version"]
+    for name in taken:
+        if taken.count(name) > 1:
+            raise ConfigError(f"table_names says {name!r} twice. Give each table its own name.")
+    return names
