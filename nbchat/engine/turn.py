@@ -82,6 +82,12 @@ class Turn:
     async def run(self) -> Message:
         """The turn's message once it is stored whole; raises what ended it otherwise."""
         try:
+            return await self._run()
+        except StoreError as error:
+            raise await self._kept(error) from error
+
+    async def _run(self) -> Message:
+        try:
             message = await self._rounds()
         except asyncio.CancelledError as stop:
             message = self._ended or await self._stop(stop, error=None)
@@ -90,14 +96,30 @@ class Turn:
         except (ToolRoundsExceeded, ToolError) as error:
             await self._stop(error, error=error_json(error))
             raise
-        except StoreError as error:
-            error.unsaved = error.unsaved or self.snapshot()
+        except StoreError:
             raise
         except Exception as error:
             await self._fail(error)
             raise
         self._emit(DoneEvent(self._id, message))
         return message
+
+    async def _kept(self, error: StoreError) -> StoreError:
+        """The error, once what was paid for is out of danger; it says where that is."""
+        answer = error.unsaved or self.snapshot(status="interrupted")
+        said = str(error)
+        if answer.parts:
+            try:
+                place = await settled(
+                    self._worker.do(lambda: self.plan.store.keep(answer, self._rows)), last=True
+                )
+                if place is not None:
+                    said += f" The answer is kept in {str(place)!r} until the store opens again."
+            except OSError as trouble:
+                said += f" The answer is in this error's .unsaved only ({trouble})."
+        kept = type(error)(said)
+        kept.unsaved = answer
+        return kept
 
     async def _rounds(self) -> Message:
         while True:

@@ -6,17 +6,19 @@ through its transactions.
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from nbchat.errors import ConfigError
+from nbchat.messages import Message
+from nbchat.store import spool
 from nbchat.store.file import MEMORY, Cursor, StoreFile
 from nbchat.store.names import TableNames, table_names_of
 from nbchat.store.schema import apply_schema, is_current
 from nbchat.store.sql import ask_sql, run_sql
-from nbchat.store.turns import recover
+from nbchat.store.turns import RequestRow, recover
 
 if TYPE_CHECKING:
     import pandas
@@ -50,17 +52,35 @@ class Store:
         """
         file = self._file
 
+        taken_in: list[Path] = []
+
         def prepared(cursor: Cursor) -> tuple[T, int]:
             named = self.names.over(cursor)
             if file.attachments != self._prepared_at:
                 # another process may have upgraded or replaced the file meanwhile
                 if not is_current(named, self.names):
                     apply_schema(named, self.names, self.path)
+                taken_in[:] = spool.take_in(named, self._spool, self.names.of("chats"))
                 recover(named)
             return work(named), file.attachments
 
         result, self._prepared_at = file.transact(prepared)
+        spool.remove(taken_in)
         return result
+
+    @property
+    def _spool(self) -> Path:
+        return Path(f"{self.path}.spool")
+
+    def keep(self, message: Message, requests: Sequence[RequestRow]) -> Path | None:
+        """Put an answer that could not be stored beside the file, for the next open to take in.
+
+        None for an in-memory store. Raises OSError where nothing can be written.
+        """
+        if self.path == MEMORY:
+            return None
+        self._prepared_at = 0  # the next transaction looks for it
+        return spool.keep(self._spool, self.names.of("chats"), message, requests)
 
     def sql(
         self,

@@ -44,6 +44,7 @@ class Begun:
 class RequestRow:
     """One physical attempt, ended one way or the other."""
 
+    id: str = field(default_factory=new_id, kw_only=True)
     round: int
     attempt: int
     provider: str
@@ -216,6 +217,18 @@ def update_assistant(cursor: Cursor, message: Message) -> None:
         )
 
 
+def put_message(cursor: Cursor, message: Message) -> None:
+    """Store an assistant's message whole, whatever became of its row meanwhile."""
+    stop_tool_calls(cursor, message.id)
+    cursor.execute('delete from "messages" where "id" = ?', [message.id])
+    _insert_messages(cursor, (replace(message, status="pending"), None))
+    update_assistant(cursor, message)
+    cursor.execute(
+        'update "chats" set "head_message_id" = ? where "id" = ? and "head_message_id" = ?',
+        [message.id, message.chat_id, message.parent_id],
+    )
+
+
 def drop_assistant(cursor: Cursor, message: Message) -> None:
     """Delete a placeholder; the user's message becomes the branch's last again."""
     cursor.execute(
@@ -236,7 +249,7 @@ def fail_user(cursor: Cursor, message_id: str, error: JSON) -> None:
 
 
 def save_request(cursor: Cursor, message: Message, row: RequestRow) -> None:
-    """Insert one attempt, made for this message."""
+    """Insert one attempt, made for this message; one that is already there stays as it is."""
     usage = row.usage
     cursor.execute(
         """
@@ -247,9 +260,10 @@ def save_request(cursor: Cursor, message: Message, row: RequestRow) -> None:
           "thinking_tokens", "usage", "cost_usd", "cost_source", "price", "finish_reason",
           "provider_request_id", "error_type", "error_message", "dropped"
         ) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        on conflict do nothing
         """,
         [
-            new_id(),
+            row.id,
             message.chat_id,
             message.id,
             message.turn,

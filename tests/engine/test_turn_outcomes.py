@@ -24,6 +24,9 @@ RESULT_PART = {
 }  # fmt: skip
 
 
+PENDING_CALLS = "select 1 from tool_calls where status = 'pending'"
+
+
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -352,10 +355,8 @@ def test_stop_during_a_commit_leaves_no_tool_call_pending(way: str, store: nbcha
 
     def transact(work: Any) -> Any:
         result = original(work)
-        if (
-            store.sql("select 1 from tool_calls where status = 'pending'").size
-            and not reached.is_set()
-        ):
+        pending = original(lambda cursor: cursor.execute(PENDING_CALLS).fetchall())
+        if pending and not reached.is_set():
             reached.set()
             chats[0].stop()
         return result

@@ -1,6 +1,8 @@
 """A store that fails in the middle of a turn: a typed error, nothing paid for lost, no deadlock."""
 
 import gc
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -76,8 +78,59 @@ def test_a_store_that_fails_at_any_step_ends_the_turn_and_the_next_works(
     chat._respond = scripted(["fine"])
     assert chat.ask("go on").content == "fine"
     assert pending(store) == []
-    answers = [m.status for m in chat.messages() if m.role == "assistant"]
-    assert answers == (["interrupted"] if number > 2 else []) + ["complete"]
+    answers = [(m.status, m.content) for m in chat.messages() if m.role == "assistant"]
+    kept = {1: [], 5: [("complete", "let me it is 3")]}.get(number, [("interrupted", "let me ")])
+    assert answers == [*kept, ("complete", "fine")]
+    assert not Path(f"{store.path}.spool").exists()
+
+
+HOLD = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); input()"
+
+
+def test_an_answer_that_cannot_be_stored_waits_beside_the_file(
+    store: nbchat.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nbchat.store.file.BUSY_TIMEOUT_S", 0.3)
+    holders: list[subprocess.Popen[str]] = []
+
+    def respond(request: Any) -> Any:
+        store.close()
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLD, store.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        holders.append(holder)
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        return ["dear bought", Usage(7, 8)]
+
+    chat = nbchat.create_chat("function/x", respond=respond, store=store)
+    with pytest.raises(nbchat.StoreBusy, match="kept in") as caught:
+        chat.ask("hello")
+    spool = Path(f"{store.path}.spool")
+    (kept,) = spool.iterdir()
+    assert (spool.stat().st_mode & 0o777, kept.stat().st_mode & 0o777) == (0o700, 0o600)
+    holders[0].communicate("\n")
+
+    found = nbchat.load_chat(chat.id, store=store.path)
+    assert found is not None
+    answer = found.messages()[-1]
+    assert (answer.content, answer.status, answer.output_tokens) == ("dear bought", "complete", 8)
+    assert answer.id == caught.value.unsaved.id
+    assert len(raw_rows(store, chat.id, "requests")) == 1
+    assert found.stats()["output_tokens"].tolist() == [8]
+    assert not spool.exists()
+
+
+def test_a_broken_file_in_the_spool_keeps_no_store_from_opening(store: nbchat.Store) -> None:
+    store.close()
+    spool = Path(f"{store.path}.spool")
+    spool.mkdir()
+    (spool / "half.json").write_text('{"tables": "chats", "mess', encoding="utf-8")
+    assert nbchat.list_chats(store=store).empty
+    assert (spool / "half.json").exists()
 
 
 def test_a_failing_turn_whose_cleanup_fails_raises_the_provider_error(store: nbchat.Store) -> None:

@@ -1,0 +1,101 @@
+"""Answers that could not be stored wait beside the file, and are taken in when it opens.
+
+One JSON file per message in `PATH.spool`, readable by its owner only, whole or not there.
+Taking one in twice does no harm, so a crash between the commit and the removal costs nothing.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from nbchat.exchange import Usage
+from nbchat.messages import Message, part_from_json, part_to_json
+from nbchat.store.chats import load_chat_row
+from nbchat.store.file import Cursor
+from nbchat.store.turns import RequestRow, put_message, save_request
+from nbchat.store.values import MESSAGE_COLUMNS, dump_json
+
+TIMES = ("created_at", "finished_at")
+
+
+def keep(folder: Path, tables: str, message: Message, requests: Sequence[RequestRow]) -> Path:
+    """Write the message and its requests into the folder; `tables` says whose they are."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    place = folder / f"{message.id}.json"
+    waiting = place.with_suffix(".tmp")
+    text = dump_json(
+        {
+            "tables": tables,
+            "message": _message_json(message),
+            "requests": [asdict(request) for request in requests],
+        }
+    )
+    with open(os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(waiting, place)
+    return place
+
+
+def take_in(cursor: Cursor, folder: Path, tables: str) -> list[Path]:
+    """Store what waits for these tables; the files to remove once that is committed.
+
+    A file that cannot be read is left where it is: it must not keep the store from opening.
+    """
+    taken = []
+    for place in sorted(folder.glob("*.json")):
+        try:
+            record = json.loads(place.read_text(encoding="utf-8"))
+            mine = record["tables"] == tables
+            message = _message_of(record["message"])
+            requests = [_request_of(request) for request in record["requests"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if mine:
+            _store(cursor, message, requests)
+            taken.append(place)
+    return taken
+
+
+def _store(cursor: Cursor, message: Message, requests: Sequence[RequestRow]) -> None:
+    if load_chat_row(cursor, message.chat_id) is None:
+        return  # its chat was deleted meanwhile
+    put_message(cursor, message)
+    for request in requests:
+        save_request(cursor, message, request)
+
+
+def remove(places: Sequence[Path]) -> None:
+    """Remove what was taken in, and the folder once it is empty."""
+    for place in places:
+        place.unlink(missing_ok=True)
+    if places and not any(places[0].parent.iterdir()):
+        places[0].parent.rmdir()
+
+
+def _message_json(message: Message) -> dict[str, Any]:
+    values = {column: getattr(message, column) for column in MESSAGE_COLUMNS}
+    return {**values, "parts": [part_to_json(part) for part in message.parts]}
+
+
+def _message_of(values: dict[str, Any]) -> Message:
+    parts = tuple(part_from_json(part) for part in values["parts"])
+    times = {name: values[name] and datetime.fromisoformat(values[name]) for name in TIMES}
+    return Message(**{**values, "parts": parts, "raw": tuple(values["raw"]), **times})
+
+
+def _request_of(values: dict[str, Any]) -> RequestRow:
+    cost, usage = values["cost_usd"], values["usage"]
+    row = RequestRow(**values)
+    return replace(
+        row,
+        started_at=datetime.fromisoformat(values["started_at"]),
+        cost_usd=None if cost is None else Decimal(cost),
+        usage=Usage(**{**usage, "cost_usd": None}),
+    )
