@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from nbchat.analytics import usage
-from nbchat.default_model import default_model, key_of
+from nbchat.default_model import all_keys, default_model, key_of
 from nbchat.engine.plan import MAX_TOOL_ROUNDS, Plan, Target
 from nbchat.engine.running import AsyncStream, Running, Stream, close_abandoned, wait_async
 from nbchat.errors import ConfigError, StoreError
-from nbchat.exchange import Settings
+from nbchat.exchange import Secret, Settings
 from nbchat.messages import Message, Text
 from nbchat.providers import find_provider, split_model
 from nbchat.store import Store, open_store
@@ -29,6 +29,7 @@ from nbchat.store.chats import (
 )
 from nbchat.store.identity import new_id
 from nbchat.store.turns import load_messages
+from nbchat.store.values import hide
 from nbchat.tools import by_name
 
 if TYPE_CHECKING:
@@ -167,6 +168,8 @@ class Chat:
     ) -> Plan:
         if not isinstance(text, str) or not text.strip():
             raise ConfigError(f"There is nothing to ask in {text!r}. Give some text.")
+        for key in all_keys():
+            hide(key)
         return Plan(
             store=self.store,
             chat_id=self.id,
@@ -337,7 +340,8 @@ def checked_key(key: str | None) -> str | None:
     stripped = key.strip()
     if not stripped or not stripped.isascii() or not stripped.isprintable() or " " in stripped:
         raise ConfigError("The API key has characters that no key has. Copy it again.")
-    return stripped
+    hide(stripped)
+    return Secret(stripped)
 
 
 def create_chat(model: str | None = None, **options: Any) -> Chat:

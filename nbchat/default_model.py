@@ -68,3 +68,9 @@ def key_of(provider: Provider, environment: Mapping[str, str] = os.environ) -> s
     """The provider's key in the environment, None if there is none."""
     found = (environment.get(name, "").strip() for name in provider.keys)
     return next((key for key in found if key), None)
+
+
+def all_keys(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Every provider's key in the environment: what must never be stored."""
+    keys = (key_of(provider, environment) for provider in map(find_provider, provider_names()))
+    return [key for key in keys if key]

@@ -11,6 +11,16 @@ from typing import Literal
 
 from nbchat.messages import JSON, Message, Part, ToolCall, text_of
 
+
+class Secret(str):
+    """Text that no repr shows, so that no traceback with its variables does either."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "[secret]"
+
+
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "refusal", "other"]
 
 

@@ -25,6 +25,11 @@ class Cost:
     price: Mapping[str, Any] | None = None
 
 
+def price_list() -> Any:
+    """The price list's module; loading it takes longer than a short request."""
+    return importlib.import_module("genai_prices")
+
+
 def cost_of(prices: str | None, model: str, usage: Usage, at: datetime) -> Cost | None:
     """What the provider charges for this usage at that time; None when nobody knows.
 
@@ -35,7 +40,7 @@ def cost_of(prices: str | None, model: str, usage: Usage, at: datetime) -> Cost 
         return Cost(_held(usage.cost_usd), "provider") if usage.cost_usd.is_finite() else None
     if prices is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
-    listed = importlib.import_module("genai_prices")
+    listed = price_list()
     try:
         found = listed.calc_price(
             listed.Usage(**_counts(usage)),

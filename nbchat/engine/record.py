@@ -11,7 +11,7 @@ from nbchat.exchange import Reply, Usage
 from nbchat.messages import Part, Text, Thinking, ToolCall
 from nbchat.prices import cost_of
 from nbchat.store.turns import RequestRow
-from nbchat.store.values import clean
+from nbchat.store.values import clean_part
 
 COUNTS = (
     "input_tokens",
@@ -101,7 +101,7 @@ def _sum(values: Iterable[int | None]) -> int | None:
 def parts_of_round(reply: Reply, number: int, *, whole: bool = True) -> tuple[Part, ...]:
     """The reply's parts as those of this round; calls of a broken-off reply are left out."""
     return tuple(
-        _clean_part(replace(part, round=number))
+        clean_part(replace(part, round=number))
         for part in reply.parts
         if (whole or not isinstance(part, ToolCall)) and _says_something(part)
     )
@@ -109,10 +109,6 @@ def parts_of_round(reply: Reply, number: int, *, whole: bool = True) -> tuple[Pa
 
 def _says_something(part: Part) -> bool:
     return not isinstance(part, Text) or bool(part.text)
-
-
-def _clean_part(part: Part) -> Part:
-    return replace(part, text=clean(part.text)) if isinstance(part, Text | Thinking) else part
 
 
 def raw_of_round(reply: Reply, number: int, target: Target) -> Mapping[str, Any] | None:

@@ -22,6 +22,7 @@ from nbchat.engine.loop import (
     Worker,
     engine_loop,
     engine_runs,
+    in_thread,
     on_engine_thread,
     settled,
     submit,
@@ -31,6 +32,7 @@ from nbchat.engine.turn import Turn
 from nbchat.errors import ChatBusy, ConfigError
 from nbchat.events import Event
 from nbchat.messages import Message
+from nbchat.prices import price_list
 from nbchat.store import Store
 from nbchat.store.turns import Begun, begin_turn
 
@@ -64,6 +66,7 @@ class Running:
         self._follow = follow or (lambda event: None)
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
+        self._warming: asyncio.Future[Any] | None = None
         token = _asking.set(_asking.get() | {key})
         try:
             submit(self._run(key))
@@ -94,6 +97,9 @@ class Running:
             worker = _worker_of(self.plan.store)
             begun = await self._begin(worker)
             self.begun.set_result(begun.assistant.id)
+            if self.plan.target.provider.prices:
+                # while the model thinks, not between its answer and the caller
+                self._warming = asyncio.ensure_future(in_thread(price_list))
             return await Turn(self.plan, begun, self._follow, worker).run()
 
     async def _begin(self, worker: Worker) -> Begun:

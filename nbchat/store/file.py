@@ -258,6 +258,10 @@ def _explained(path: str) -> Iterator[None]:
         yield
     except NbchatError:
         raise
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":  # DuckDB takes Ctrl-C for itself
+            raise KeyboardInterrupt from error
+        raise
     except (duckdb.Error, OSError) as error:
         raise explain(error, path) from error
 

@@ -8,12 +8,25 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from nbchat.messages import JSON, Message, Part, part_from_json, part_to_json
+from nbchat.messages import (
+    JSON,
+    Message,
+    Part,
+    Text,
+    Thinking,
+    part_from_json,
+    part_to_json,
+)
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+SHORTEST_SECRET = 12  # placeholders such as lm-studio are words that people use
+HIDDEN = "[key]"
+# the one redactor, on the one way into the store: keys that this process was given
+_secrets: set[str] = set()
 
 MESSAGE_COLUMNS = (
     "id",
@@ -42,9 +55,22 @@ MESSAGE_COLUMNS = (
 )
 
 
+def hide(secret: str) -> None:
+    """Never store this text from now on; one that is too short to be a key is let be."""
+    if len(secret) >= SHORTEST_SECRET:
+        _secrets.add(secret)
+
+
 def clean(text: str) -> str:
-    """The text with lone surrogates replaced, as UTF-8 can hold it."""
+    """The text as it may be stored: no lone surrogates, no secrets."""
+    for secret in _secrets:
+        text = text.replace(secret, HIDDEN)
     return LONE_SURROGATE.sub("\ufffd", text)
+
+
+def clean_part(part: Part) -> Part:
+    """The part with its text as it may be stored."""
+    return replace(part, text=clean(part.text)) if isinstance(part, Text | Thinking) else part
 
 
 def dump_json(value: JSON) -> str:

@@ -77,6 +77,8 @@ class AnswerDecoder:
         """Deltas left at the end; raises BrokenStream if the answer is not whole."""
         if self.done:
             yield from self._answer.flush()
+            if not self._answer.finished:
+                raise BrokenStream("The provider ended the stream and had said nothing.")
             return
         if self._body is not None:
             yield from self._answer.take_body(self._read_body(b"".join(self._body)))

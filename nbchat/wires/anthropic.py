@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbchat.errors import ProviderError
-from nbchat.exchange import Request, Settings, ToolSpec
+from nbchat.exchange import Request, Secret, Settings, ToolSpec
 from nbchat.messages import JSON, Message, Text, Thinking, ToolCall, ToolResult
 from nbchat.wires import Decoder, Rendered, Round, is_own, rounds_of
 from nbchat.wires.answers import AnswerDecoder
@@ -36,7 +36,7 @@ class AnthropicMessages:
     def headers(self, key: str | None) -> dict[str, str]:
         """The headers that carry the key and the protocol's version."""
         version = {"anthropic-version": self.version}
-        return version | ({"x-api-key": key} if key else {})
+        return version | ({"x-api-key": Secret(key)} if key else {})
 
     def render_request(self, request: Request) -> Rendered:
         """The JSON body for this request."""

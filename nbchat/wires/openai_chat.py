@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from nbchat.errors import BadRequest, ProviderError
-from nbchat.exchange import Request, Settings, ToolSpec
+from nbchat.exchange import Request, Secret, Settings, ToolSpec
 from nbchat.messages import Message, Text, Thinking, ToolCall, ToolResult, text_of
 from nbchat.wires import Decoder, Rendered, Round, is_own, rounds_of
 from nbchat.wires.answers import AnswerDecoder
@@ -43,7 +43,7 @@ class OpenAIChat:
 
     def headers(self, key: str | None) -> dict[str, str]:
         """The headers that carry the key."""
-        return {"Authorization": f"Bearer {key}"} if key else {}
+        return {"Authorization": Secret(f"Bearer {key}")} if key else {}
 
     def render_request(self, request: Request) -> Rendered:
         """The JSON body for this request."""

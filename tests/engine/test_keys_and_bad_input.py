@@ -236,3 +236,44 @@ def test_the_function_provider_without_a_function_says_what_to_pass(store: nbcha
     with pytest.raises(nbchat.ConfigError, match="respond="):
         chat.ask("hello")
     assert [message.status for message in chat.messages()] == ["failed"]
+
+
+def test_a_key_that_a_prompt_or_a_tool_says_is_not_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, other = "sk-canary-0123456789abcdef", "gsk-other-0123456789abcdef"
+    monkeypatch.setenv("GROQ_API_KEY", other)
+    store = nbchat.open_store(tmp_path / "chats.duckdb")
+
+    def leak() -> str:
+        """Show the environment."""
+        return f"GROQ_API_KEY={other}"
+
+    replies = [[ToolCall("leak", {"of": key}, "c1")], [ToolCall("leak", {}, "c2")], f"it is {key}"]
+    chat = nbchat.create_chat(
+        "function/x", respond=scripted(replies), store=store, tools=[leak], api_key=key
+    )
+
+    answer = chat.ask(f"is {key} a key?")
+
+    assert answer.status == "complete"
+    assert [message.content for message in chat.messages()] == ["is [key] a key?", "it is [key]"]
+    store.close()
+    for file in tmp_path.iterdir():
+        found = file.read_bytes()
+        assert key.encode() not in found
+        assert other.encode() not in found
+
+
+def test_no_variable_of_a_traceback_shows_the_key(tmp_path: Path) -> None:
+    key = "sk-canary-0123456789abcdef"
+    chat = nbchat.create_chat(
+        "anthropic/x", api_key=key, base_url="http://127.0.0.1:9", store=tmp_path / "c.duckdb"
+    )
+    try:
+        chat.ask("hello", timeout=1)
+    except nbchat.ConnectionFailed as error:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][1:]
+    shown = "".join(repr(frame.f_locals) for frame in frames)
+    assert len(frames) > 3
+    assert key not in shown

@@ -441,3 +441,10 @@ def test_an_error_event_need_not_be_json() -> None:
         decode(CHAT, b"event: error\ndata: upstream gone\n\n")
     with pytest.raises(ServerError, match="slot gone"):
         decode(CHAT, b'error: {"message": "slot gone", "type": "server_error"}\n\n')
+
+
+def test_an_end_without_anything_before_it_is_no_answer() -> None:
+    decoder = OpenAIChat().decoder()
+    assert list(decoder.feed(b"data: [DONE]\n\n")) == []
+    with pytest.raises(BrokenStream, match="said nothing"):
+        list(decoder.finish())
