@@ -16,6 +16,8 @@ from nbchat.providers import Provider, find_provider, provider_names
 PROBE_S = 0.3
 # whose key counts first when several are set
 PREFERRED = ("anthropic", "openai")
+# loaded with this module: an import under way in another thread would lock up a forked child
+PROVIDERS = tuple(map(find_provider, provider_names()))
 LOCAL_SERVERS = ("ollama", "lmstudio", "llamacpp")
 
 
@@ -33,8 +35,7 @@ def default_model(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def _keyed(environment: Mapping[str, str]) -> str | None:
-    names = sorted(provider_names(), key=lambda name: (name not in PREFERRED, name))
-    for provider in map(find_provider, names):
+    for provider in sorted(PROVIDERS, key=lambda found: (found.name not in PREFERRED, found.name)):
         if provider.default_model and any(environment.get(key) for key in provider.keys):
             return f"{provider.name}/{provider.default_model}"
     return None
@@ -72,5 +73,5 @@ def key_of(provider: Provider, environment: Mapping[str, str] = os.environ) -> s
 
 def all_keys(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Every provider's key in the environment: what must never be stored."""
-    keys = (key_of(provider, environment) for provider in map(find_provider, provider_names()))
+    keys = (key_of(provider, environment) for provider in PROVIDERS)
     return [key for key in keys if key]

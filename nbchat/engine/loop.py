@@ -62,6 +62,13 @@ async def _end_tasks() -> None:
 
 _engine: _Engine | None = None
 _starting = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    # a child must not inherit it locked by a thread that it does not have
+    os.register_at_fork(
+        before=_starting.acquire,
+        after_in_parent=_starting.release,
+        after_in_child=_starting.release,
+    )
 
 
 def engine_loop() -> asyncio.AbstractEventLoop:

@@ -29,6 +29,11 @@ StoreLike = "Store | str | os.PathLike[str] | None"
 _files: dict[str, StoreFile] = {}
 _stores: dict[tuple[str, TableNames], "Store"] = {}
 _opening = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    # a child must not inherit it locked by a thread that it does not have
+    os.register_at_fork(
+        before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_opening.release
+    )
 
 
 class Store:

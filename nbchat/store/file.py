@@ -71,16 +71,14 @@ class StoreFile:
 
     def _commit(self, work: Callable[[Cursor], T]) -> T:
         cursor = self._database()
-        cursor.begin()
         self._busy = True
         try:
+            cursor.begin()
             result = work(cursor)
             cursor.commit()
             return result
         except BaseException:
-            # after a fatal error there is no transaction left to roll back
-            with contextlib.suppress(duckdb.Error):
-                cursor.rollback()
+            _roll_back(cursor)
             raise
         finally:
             self._busy = False
@@ -123,7 +121,8 @@ class StoreFile:
             self._attached = True
             self.attachments += 1
         except BaseException:
-            self._detach()
+            # nobody can tell how far an interrupted ATTACH came: a new instance is sure
+            self._drop()
             if self._gate:
                 self._gate.leave()
             raise
@@ -159,10 +158,14 @@ class StoreFile:
         except duckdb.Error:
             # a fatal error left the instance unusable: a new one replays what was committed
             self._drop()
+        except RuntimeError:
+            self._drop()  # interrupted: it must not stay attached without the gate
+            raise
         finally:
             self._gate.leave()
 
     def _drop(self) -> None:
+        self._attached = False
         if self._db is not None:
             with contextlib.suppress(duckdb.Error):
                 self._db.close()
@@ -249,6 +252,19 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_for_each(StoreFile.resume_after_fork),
         after_in_child=_for_each(StoreFile.start_after_fork),
     )
+
+
+def _roll_back(cursor: Cursor) -> None:
+    """End the transaction, if one is left, even while Ctrl-C is pressed again."""
+    while True:
+        try:
+            cursor.rollback()
+        except duckdb.Error:
+            return  # there was none, or a fatal error took it away
+        except RuntimeError:
+            continue  # interrupted
+        else:
+            return
 
 
 @contextlib.contextmanager

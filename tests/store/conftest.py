@@ -1,6 +1,8 @@
 """Stores in empty folders, and other Python processes to share them with."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -40,12 +42,13 @@ def start(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         running.append(process)
         return process
 
     yield start_python
     for process in running:
-        if process.poll() is None:
-            process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its own children too
         process.communicate()
