@@ -243,6 +243,21 @@ left join "messages" as a
   on a."chat_id" = u."chat_id" and a."turn" = u."turn" and a."parent_id" = u."id" and a."role" = 'assistant'
 where u."role" = 'user';
 comment on view "turns" is 'one row per turn: what was asked, what came, how it ended';
+comment on column "turns"."chat_id" is 'chats.id';
+comment on column "turns"."turn" is 'turn in the chat, from 1';
+comment on column "turns"."user_message_id" is 'messages.id of what was asked';
+comment on column "turns"."assistant_message_id" is 'messages.id of the answer; NULL when there is none';
+comment on column "turns"."status" is 'pending, complete, stopped, interrupted, or failed';
+comment on column "turns"."model" is 'model asked for, as provider/name';
+comment on column "turns"."provider" is 'provider asked';
+comment on column "turns"."question" is 'what was asked';
+comment on column "turns"."answer" is 'text of the answer; NULL when there is none';
+comment on column "turns"."input_tokens" is 'tokens, all that went in, from messages';
+comment on column "turns"."output_tokens" is 'tokens, all that came out, from messages';
+comment on column "turns"."finish_reason" is 'of the last round, from messages';
+comment on column "turns"."started_at" is 'when it was asked, UTC';
+comment on column "turns"."finished_at" is 'when the answer ended, UTC; NULL when there is none';
+comment on column "turns"."duration_ms" is 'wall clock milliseconds of the turn; NULL when there is no answer';
 
 create or replace view "requests_priced" as
 select
@@ -273,3 +288,25 @@ select
     as "is_priced"
 from "requests";
 comment on view "requests_priced" is 'requests with whether they failed and whether their cost is known';
+comment on column "requests_priced"."id" is 'UUIDv7';
+comment on column "requests_priced"."chat_id" is 'chats.id';
+comment on column "requests_priced"."message_id" is 'the assistant message it was for; kept when a failed turn drops that message';
+comment on column "requests_priced"."turn" is 'turn in the chat, from 1';
+comment on column "requests_priced"."round" is 'round in the turn, from 1';
+comment on column "requests_priced"."attempt" is 'attempt in the round, from 1';
+comment on column "requests_priced"."provider" is 'provider asked';
+comment on column "requests_priced"."model" is 'model asked for, as provider/name';
+comment on column "requests_priced"."answered_model" is 'model the provider says it used';
+comment on column "requests_priced"."status_code" is 'HTTP status; NULL when no answer came';
+comment on column "requests_priced"."started_at" is 'UTC';
+comment on column "requests_priced"."day" is 'day of started_at, UTC';
+comment on column "requests_priced"."duration_ms" is 'wall clock milliseconds from sending to the end of the answer';
+comment on column "requests_priced"."ttft_ms" is 'milliseconds to the first text, thinking or tool call; NULL for a plain request';
+comment on column "requests_priced"."input_tokens" is 'tokens, all that went in';
+comment on column "requests_priced"."output_tokens" is 'tokens, all that came out';
+comment on column "requests_priced"."cached_input_tokens" is 'tokens read from the provider''s cache, part of input_tokens';
+comment on column "requests_priced"."cache_write_tokens" is 'tokens written to the provider''s cache, part of input_tokens';
+comment on column "requests_priced"."thinking_tokens" is 'tokens, part of output_tokens';
+comment on column "requests_priced"."cost_usd" is 'US dollars, frozen when written; NULL when the price is unknown';
+comment on column "requests_priced"."failed" is 'whether it ended in an error; a stopped one did not';
+comment on column "requests_priced"."is_priced" is 'whether its cost is known: by a price, or because nothing was answered';

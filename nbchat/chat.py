@@ -5,18 +5,36 @@ Composition only: the engine runs turns, the store keeps them, analytics answers
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from nbchat.analytics import usage
 from nbchat.default_model import all_keys, default_model, key_of
 from nbchat.engine.plan import MAX_TOOL_ROUNDS, Plan, Target
-from nbchat.engine.running import AsyncStream, Running, Stream, close_abandoned, wait_async
+from nbchat.engine.running import (
+    AsyncStream,
+    Running,
+    Stream,
+    close_abandoned,
+    refuse_on_engine,
+    stop_abandoned,
+    wait_async,
+)
 from nbchat.errors import ConfigError, StoreError
-from nbchat.exchange import Secret, Settings
+from nbchat.exchange import Settings
 from nbchat.messages import Message, Text
+from nbchat.options import (
+    changed,
+    checked,
+    checked_key,
+    checked_mapping,
+    checked_rounds,
+    checked_text,
+    checked_timeout,
+    checked_url,
+    is_near,
+)
 from nbchat.providers import find_provider, split_model
 from nbchat.store import Store, open_store
 from nbchat.store.chats import (
@@ -57,7 +75,7 @@ class Chat:
         max_tokens: int | None = None,
         params: Mapping[str, Any] | None = None,
         tool_choice: str | None = None,
-        tools: Iterable[Any] = (),
+        tools: Iterable[Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
         max_tool_rounds: int = MAX_TOOL_ROUNDS,
         base_url: str | None = None,
@@ -70,15 +88,15 @@ class Chat:
         self.provider, _ = split_model(self.model)
         self.store = open_store(store, table_names=table_names)
         self.id = new_id()
-        self.name = name
-        self.instructions = instructions
-        self.metadata: Mapping[str, Any] = dict(metadata or {})
+        self.name = checked_text(name, "name")
+        self.instructions = checked_text(instructions, "instructions")
+        self.metadata: Mapping[str, Any] = checked_mapping(metadata, "metadata")
         self._settings = checked(
-            Settings(temperature, max_tokens, thinking, tool_choice, dict(params or {}))
+            Settings(temperature, max_tokens, thinking, tool_choice, params or {})
         )
         self._max_tool_rounds = checked_rounds(max_tool_rounds)
         self._base_url = checked_url(base_url)
-        self._start(api_key, tools, respond)
+        self._start(api_key, tools, respond, said_url=True)
         row = ChatRow(
             self.id, name, self.model, self.provider, instructions,
             self._stored_settings(), self.metadata, None, None, None,
@@ -88,9 +106,15 @@ class Chat:
         )
 
     def _start(
-        self, api_key: str | None, tools: Iterable[Any], respond: Callable[..., Any] | None
+        self,
+        api_key: str | None,
+        tools: Iterable[Any] | None,
+        respond: Callable[..., Any] | None,
+        *,
+        said_url: bool = False,
     ) -> None:
-        """What cannot be stored."""
+        """What cannot be stored; `said_url`: the base URL was given here, not by the store."""
+        self._said_url = said_url
         self._key = checked_key(api_key)
         self._tools = by_name(tools)
         self._respond = respond
@@ -125,6 +149,8 @@ class Chat:
         `params`, `tools`, `timeout` (seconds the provider may be silent), `wait=False` (raise
         ChatBusy instead of waiting for another turn of this chat). Raises ProviderError.
         """
+        refuse_on_engine()
+        close_abandoned(self.id)
         return self._run(self._plan(text, stream=False, **options)).wait()
 
     def ask_stream(self, text: str, **options: Any) -> Stream:
@@ -136,11 +162,12 @@ class Chat:
 
     async def aask(self, text: str, **options: Any) -> Message:
         """`ask`, awaited; cancelling stops the turn."""
+        stop_abandoned(self.id)
         return await wait_async(self._run(self._plan(text, stream=False, **options)))
 
     def aask_stream(self, text: str, **options: Any) -> AsyncStream:
         """`ask_stream` for `async for`."""
-        close_abandoned(self.id)
+        stop_abandoned(self.id)
         stream = AsyncStream(self._plan(text, stream=True, **options))
         self._turns.add(stream.running)
         return stream
@@ -151,7 +178,6 @@ class Chat:
             turn.cancel()
 
     def _run(self, plan: Plan) -> Running:
-        close_abandoned(self.id)
         running = Running(plan)
         self._turns.add(running)
         return running
@@ -189,7 +215,9 @@ class Chat:
         name, model = split_model(self.model)
         provider = find_provider(name)
         key = self._key
-        if key is None and (self._base_url is None or provider.base_url == self._base_url):
+        # a stranger's store may name any address: the environment's key is not for that one
+        known = self._base_url in (None, provider.base_url) or is_near(self._base_url)
+        if key is None and (known or self._said_url):
             key = checked_key(key_of(provider))
         return Target(provider, model, self._base_url, key, self._respond)
 
@@ -223,7 +251,8 @@ class Chat:
 
     def with_instructions(self, text: str | None, *, replace: bool = False) -> Self:
         """Add to the instructions on a new line, or with `replace=True` put them in their place."""
-        joined = text if replace or not self.instructions else f"{self.instructions}\n{text}"
+        added = checked_text(text, "instructions")
+        joined = added if replace or not self.instructions else f"{self.instructions}\n{added}"
         self.instructions = joined
         return self._store(instructions=joined)
 
@@ -232,10 +261,11 @@ class Chat:
     ) -> Self:
         """Go on with another model; another provider drops base URL and key unless given."""
         provider, _ = split_model(model)
+        url, key = checked_url(base_url), checked_key(api_key)
         if provider != self.provider:
             self._base_url, self._key = None, None
-        self._base_url = checked_url(base_url) or self._base_url
-        self._key = checked_key(api_key) or self._key
+        self._base_url, self._said_url = url or self._base_url, bool(url) or self._said_url
+        self._key = key or self._key
         self.model, self.provider = model, provider
         return self._store(model=model, provider=provider, settings=self._stored_settings())
 
@@ -260,12 +290,13 @@ class Chat:
 
     def rename(self, name: str | None) -> Self:
         """Give the chat another name."""
-        self.name = name
-        return self._store(name=name)
+        self.name = checked_text(name, "name")
+        return self._store(name=self.name)
 
     def update_metadata(self, patch: Mapping[str, Any]) -> Self:
         """Merge into the metadata, key by key, in the store."""
-        self.metadata = self.store.transact(lambda cursor: merge_metadata(cursor, self.id, patch))
+        given = checked_mapping(patch, "metadata")
+        self.metadata = self.store.transact(lambda cursor: merge_metadata(cursor, self.id, given))
         return self
 
     def _store(self, **changes: Any) -> Self:
@@ -275,73 +306,6 @@ class Chat:
     def __repr__(self) -> str:
         name = f"{self.name!r}, " if self.name else ""
         return f"Chat({name}{self.model!r}, id={self.id!r})"
-
-
-def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
-    """The settings with some replaced; raises ConfigError for one that does not exist."""
-    known = {field.name for field in fields(Settings)}
-    for name in changes:
-        if name not in known:
-            raise ConfigError(f"ask has no option {name!r}. Options: {', '.join(sorted(known))}.")
-    return checked(replace(settings, **changes))
-
-
-def checked(settings: Settings) -> Settings:
-    """The settings, if every one of them can be meant."""
-    if settings.temperature is not None and not isinstance(settings.temperature, int | float):
-        raise ConfigError(f"temperature={settings.temperature!r} is not a number.")
-    tokens = settings.max_tokens
-    if tokens is not None and (not isinstance(tokens, int) or tokens < 1):
-        raise ConfigError(f"max_tokens={tokens!r} is not a positive number of tokens.")
-    thinking = settings.thinking
-    if thinking is not None and (
-        not isinstance(thinking, Mapping) or not set(thinking) <= {"budget", "effort"}
-    ):
-        raise ConfigError(
-            f"thinking={thinking!r}: give {{'budget': tokens}} or {{'effort': 'low'}}."
-        )
-    return settings
-
-
-def checked_rounds(rounds: int) -> int:
-    """The limit, if it is one."""
-    if not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 0:
-        raise ConfigError(f"max_tool_rounds={rounds!r} is not a number of rounds, 0 or more.")
-    return rounds
-
-
-def checked_timeout(timeout: float | None) -> float | None:
-    """The seconds, if a provider can be silent for so long."""
-    if timeout is not None and (not isinstance(timeout, int | float) or not timeout > 0):
-        raise ConfigError(f"timeout={timeout!r} is not a number of seconds above 0.")
-    return timeout
-
-
-def checked_url(url: str | None) -> str | None:
-    """The base URL, if it is one and holds no secret: it will be stored."""
-    if url is None:
-        return None
-    try:
-        place = urlsplit(url)
-        usable = place.scheme in ("http", "https") and place.hostname and place.port != 0
-    except ValueError:
-        raise ConfigError(f"base_url={url!r} is not an http(s) address.") from None
-    if not usable:
-        raise ConfigError(f"base_url={url!r} is not an http(s) address.")
-    if place.password or place.username:
-        raise ConfigError("base_url holds a password. Give it as api_key=, which is never stored.")
-    return url.rstrip("/")
-
-
-def checked_key(key: str | None) -> str | None:
-    """The key, if it can be sent; the error does not say it."""
-    if key is None:
-        return None
-    stripped = key.strip()
-    if not stripped or not stripped.isascii() or not stripped.isprintable() or " " in stripped:
-        raise ConfigError("The API key has characters that no key has. Copy it again.")
-    hide(stripped)
-    return Secret(stripped)
 
 
 def create_chat(model: str | None = None, **options: Any) -> Chat:
@@ -358,7 +322,7 @@ def load_chat(
     *,
     store: StorePlace = None,
     api_key: str | None = None,
-    tools: Iterable[Any] = (),
+    tools: Iterable[Any] | None = None,
     respond: Callable[..., Any] | None = None,
     table_names: Mapping[str, str] | None = None,
 ) -> Chat | None:

@@ -2,7 +2,7 @@
 
     NbchatError
     ├── ConfigError              the caller's mistake; never retried
-    │   ├── MissingKey           no API key, or a refused one is not this: that is AuthFailed
+    │   ├── MissingKey           no API key was found (a refused one is AuthFailed)
     │   ├── MissingExtra         an optional part of nbchat is not installed
     │   ├── NoModel              no model was named and none was found
     │   └── UnknownProvider

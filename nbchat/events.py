@@ -1,7 +1,8 @@
 """What a stream yields while a turn runs.
 
 Every event has a `kind`, the `message_id` of the assistant's message, and `content`:
-the text of a text event, None for all others. Joined, the content is the message's.
+the text of a text event, None for all others. Joined, the content is the message's, but for
+a turn that a tool ended with Halt: its content is the value alone.
 """
 
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ class RetryEvent:
 
 @dataclass(frozen=True, slots=True)
 class DoneEvent:
-    """The turn is stored whole; always the last event."""
+    """The turn's message is stored; the last event of a turn that has one."""
 
     message_id: str
     message: Message

@@ -14,6 +14,7 @@ from nbchat.exchange import Usage
 from nbchat.messages import JSON
 
 PLACES = 12
+MOST_USD = Decimal(10) ** 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def cost_of(prices: str | None, model: str, usage: Usage, at: datetime) -> Cost 
     the provider itself says it charged wins.
     """
     if usage.cost_usd is not None:
-        return Cost(_held(usage.cost_usd), "provider") if usage.cost_usd.is_finite() else None
+        return _cost(usage.cost_usd, "provider")
     if prices is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
     listed = price_list()
@@ -52,12 +53,14 @@ def cost_of(prices: str | None, model: str, usage: Usage, at: datetime) -> Cost 
         return None
     used = vars(found.model_price).items()
     price = {name: _plain(value) for name, value in used if value and name.endswith("_mtok")}
-    return Cost(_held(found.total_price), f"genai-prices {listed.__version__}", price)
+    return _cost(found.total_price, f"genai-prices {listed.__version__}", price)
 
 
-def _held(usd: Decimal) -> Decimal:
-    """The sum to the twelve places that its column holds."""
-    return round(usd, PLACES)
+def _cost(usd: Decimal, source: str, price: Mapping[str, JSON] | None = None) -> Cost | None:
+    """The cost to the twelve places that its column holds; None for what it cannot hold."""
+    if not usd.is_finite() or not 0 <= usd < MOST_USD:
+        return None
+    return Cost(round(usd, PLACES), source, price)
 
 
 def _plain(price: Any) -> JSON:
@@ -69,7 +72,8 @@ def _plain(price: Any) -> JSON:
 
 
 def _counts(usage: Usage) -> dict[str, int]:
-    long_writes = ((usage.raw or {}).get("cache_creation") or {}).get("ephemeral_1h_input_tokens")
+    written = (usage.raw or {}).get("cache_creation")
+    long_writes = written.get("ephemeral_1h_input_tokens") if isinstance(written, Mapping) else None
     counts = {
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
@@ -77,4 +81,4 @@ def _counts(usage: Usage) -> dict[str, int]:
         "cache_write_tokens": usage.cache_write_tokens,
         "cache_write_1h_tokens": long_writes,
     }
-    return {name: count for name, count in counts.items() if count}
+    return {name: count for name, count in counts.items() if isinstance(count, int) and count > 0}

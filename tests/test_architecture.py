@@ -20,7 +20,7 @@ LAYERS = [
     {"providers"},
     {"http", "store"},
     {"engine"},
-    {"default_model", "analytics"},
+    {"default_model", "options", "analytics"},
     {"chat"},
     {"cli", "display", "testing"},
     {"magics"},

@@ -16,7 +16,16 @@ from typing import Any
 from nbchat import http
 from nbchat.engine.loop import contained, in_thread
 from nbchat.engine.plan import Plan, Target
-from nbchat.errors import ConfigError, MissingKey, ProviderError
+from nbchat.errors import (
+    BrokenStream,
+    ConfigError,
+    Halt,
+    MissingKey,
+    ProviderError,
+    StoreError,
+    ToolError,
+    ToolRoundsExceeded,
+)
 from nbchat.exchange import Delta, Reply, Request
 from nbchat.store.values import utc_now
 from nbchat.wires import Decoder, Wire
@@ -61,14 +70,16 @@ async def run_attempt(plan: Plan, request: Request, attempt: Attempt, show: Show
 
     Raises the provider's error, with the provider and model said in it and no key.
     """
-    deltas = _ask_function if plan.target.respond else _ask_http
+    target = plan.target
+    in_process = target.provider.wire is None and target.respond is not None
+    deltas = _ask_function if in_process else _ask_http
     try:
         async for delta in deltas(plan, request, attempt):
             _note_first(attempt, request)
             show(delta)
         return attempt.reply()
     except ProviderError as error:
-        _complete(error, plan.target, attempt)
+        _complete(error, target, attempt)
         raise
     finally:
         attempt.ended_ms = attempt.elapsed_ms()
@@ -109,7 +120,7 @@ async def _ask_http(plan: Plan, request: Request, attempt: Attempt) -> AsyncIter
     rendered = wire.render_request(request)
     attempt.dropped = dict(rendered.dropped)
     url = joined_url(base_url, wire.path)
-    attempt.clock = time.monotonic()
+    attempt.started_at, attempt.clock = utc_now(), time.monotonic()
     async with http.post(url, wire.headers(key), rendered.body, plan.idle_s) as answer:
         attempt.status_code = answer.status
         attempt.request_id = _request_id(answer.headers, key)
@@ -177,6 +188,10 @@ async def _ask_function(plan: Plan, request: Request, attempt: Attempt) -> Async
     except ProviderError as error:
         attempt.status_code = error.status
         raise
+    except (StoreError, ToolError, ToolRoundsExceeded, Halt) as error:
+        # raised by the function they mean no more than any other error
+        said = f"{type(error).__name__}: {error}"
+        raise BrokenStream(f"The respond function raised {said}") from error
     decoder.finish()
     attempt.status_code = 200  # it answered, as a server would
 

@@ -12,6 +12,7 @@ import contextvars
 import os
 import queue
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -61,7 +62,7 @@ async def _end_tasks() -> None:
 
 
 _engine: _Engine | None = None
-_starting = threading.Lock()
+_starting = threading.RLock()  # garbage collection may stop a turn while one starts
 if hasattr(os, "register_at_fork"):
     # a child must not inherit it locked by a thread that it does not have
     os.register_at_fork(
@@ -112,8 +113,11 @@ async def in_thread(work: Callable[[], T]) -> T:
 
 
 def _settle(future: "concurrent.futures.Future[T]", work: Callable[[], T]) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
+    if future.set_running_or_notify_cancel():
+        _finish(future, work)
+
+
+def _finish(future: "concurrent.futures.Future[T]", work: Callable[[], T]) -> None:
     try:
         future.set_result(work())
     except BaseException as error:
@@ -145,19 +149,26 @@ class Worker:
     """One thread that does work in the order it was given; for a store's transactions."""
 
     def __init__(self) -> None:
-        self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.pid = os.getpid()
-        threading.Thread(target=self._run, name="nbchat-store", daemon=True).start()
+        threading.Thread(
+            target=_work_off, args=[self._work], name="nbchat-store", daemon=True
+        ).start()
+        # not at exit: turns that end then are still to be written
+        weakref.finalize(self, self._work.put, None).atexit = False
 
-    def _run(self) -> None:
-        while True:
-            self._work.get()()
-
-    async def do(self, work: Callable[[], T]) -> T:
-        """What `work` returns, after all that was given before."""
+    def do(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        """What `work` returns, after all that was given before; given work is always done."""
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
-        self._work.put(lambda: _settle(future, work))
-        return await asyncio.wrap_future(future)
+        future.set_running_or_notify_cancel()
+        self._work.put(lambda: _finish(future, work))
+        return asyncio.wrap_future(future)
+
+
+def _work_off(waiting: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
+    while (work := waiting.get()) is not None:
+        work()
+        del work  # a thread that waits must hold on to nobody's store
 
 
 async def settled(work: Awaitable[T], *, last: bool = False) -> T:

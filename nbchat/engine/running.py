@@ -50,11 +50,20 @@ _locks = weakref.WeakValueDictionary()
 _workers: "weakref.WeakKeyDictionary[Store, Worker]" = weakref.WeakKeyDictionary()
 
 
+def refuse_on_engine() -> None:
+    """Raise before a turn begins that would wait on the very thread that has to run it."""
+    if on_engine_thread():
+        raise ConfigError(
+            "An async tool cannot wait here. Use `await chat.aask(...)` or chat.aask_stream(...)."
+        )
+
+
 class Running:
     """One turn on the engine; `follow` is called on its thread with every event, then the end."""
 
     def __init__(self, plan: Plan, follow: Callable[[Any], None] | None = None) -> None:
-        key = (os.getpid(), id(plan.store), plan.chat_id)
+        self._pid = os.getpid()
+        key = (self._pid, id(plan.store), plan.chat_id)
         if key in _asking.get():
             raise ChatBusy(
                 "A tool of this chat cannot ask the same chat. Give it a chat of its own."
@@ -128,6 +137,8 @@ class Running:
 
     def cancel(self) -> None:
         """Ask the turn to end with what arrived; returns at once, from any thread."""
+        if os.getpid() != self._pid:
+            return  # a forked child sees its parent's turn, and cannot end it
         self._cancelled = True
 
         def cancel() -> None:
@@ -139,8 +150,6 @@ class Running:
 
     def wait(self) -> Message:
         """The turn's message; Ctrl-C stops the turn, waits for its end, and is raised."""
-        if on_engine_thread():
-            raise ConfigError("An async tool cannot wait for ask(). Use `await chat.aask(...)`.")
         try:
             return self._wait()
         except KeyboardInterrupt:
@@ -158,7 +167,8 @@ class Running:
         """Cancel and wait until the rows are right; what went wrong stays in `outcome`."""
         self.cancel()
         deadline = time.monotonic() + patience_s
-        while not self.outcome.done() and engine_runs() and not on_engine_thread():
+        can_end = os.getpid() == self._pid and not on_engine_thread()
+        while can_end and engine_runs() and not self.outcome.done():
             concurrent.futures.wait([self.outcome], min(WAIT_S, patience_s))
             if time.monotonic() > deadline:
                 return
@@ -180,6 +190,7 @@ class Stream:
     """
 
     def __init__(self, plan: Plan) -> None:
+        refuse_on_engine()
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._running = Running(plan, self._events.put)
         self._ended = False
@@ -248,6 +259,7 @@ class Stream:
 class _Here(threading.local):
     def __init__(self) -> None:
         self.streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+        self.async_streams: weakref.WeakSet[AsyncStream] = weakref.WeakSet()
 
 
 _here = _Here()
@@ -262,6 +274,17 @@ def close_abandoned(chat_id: str) -> None:
     for stream in list(_streams_here()):
         if stream.running.plan.chat_id == chat_id:
             stream.close()
+
+
+def stop_abandoned(chat_id: str) -> None:
+    """As `close_abandoned` for the running task: what it streamed ends before its next turn.
+
+    Another task's stream is in use, and is waited for.
+    """
+    close_abandoned(chat_id)
+    for stream in list(_here.async_streams):
+        if stream.running.plan.chat_id == chat_id and stream.is_asked_by(asyncio.current_task()):
+            stream.running.cancel()
 
 
 def _message_id(running: Running) -> str:
@@ -298,6 +321,7 @@ class AsyncStream:
 
     def __init__(self, plan: Plan) -> None:
         loop = asyncio.get_running_loop()
+        self._asker = asyncio.current_task()
         self._events: asyncio.Queue[Any] = asyncio.Queue()
         put = self._events.put_nowait
 
@@ -307,6 +331,7 @@ class AsyncStream:
 
         self._running = Running(plan, follow)
         self._ended = False
+        _here.async_streams.add(self)
 
     @property
     def running(self) -> Running:
@@ -320,6 +345,10 @@ class AsyncStream:
 
     def __aiter__(self) -> Self:
         return self
+
+    def is_asked_by(self, task: "asyncio.Task[Any] | None") -> bool:
+        """Whether this task asked, and the turn still runs."""
+        return task is self._asker and not self._running.outcome.done()
 
     async def __anext__(self) -> Event:
         if self._ended:

@@ -6,7 +6,7 @@ a fatal ToolError end the turn, and only after the round's other calls have ende
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -44,13 +44,14 @@ class Outcome:
     end: Exception | None = None
 
 
-class Running(Protocol):
+class Caller(Protocol):
     """What a call needs of the turn it belongs to."""
 
     parts: list[Part]
+    message_id: str
+    emit: Callable[[Event], None]
 
     def snapshot(self) -> Message: ...
-    def emit(self, event: Event) -> None: ...
     async def save(self, work: Any) -> Any: ...
 
 
@@ -81,6 +82,8 @@ def _prepare(
         arguments = tool.validate(call.arguments)
     except ValueError as error:
         return refused("invalid", str(error))
+    except Exception as error:  # a validator of the user's
+        return refused("invalid", f"{type(error).__name__}: {error}")
     return PreparedCall(ToolCallRow(new_id(), call, seq, thought=thought), tool, arguments)
 
 
@@ -94,14 +97,21 @@ def _place(part: Part) -> tuple[int, int]:
     return (part.round, part.seq if isinstance(part, ToolResult) else 0)
 
 
-async def run_call(turn: Running, prepared: PreparedCall) -> Exception | None:
-    """Run one call and store its end; gives back what was raised to end the turn."""
-    call = prepared.row.call
-    turn.emit(ToolStartEvent(turn.snapshot().id, call.name, call.arguments, call.tool_call_id))
+def tell_refused(turn: Caller, prepared: PreparedCall) -> None:
+    """The events of a call whose row already says why it will not run."""
     if prepared.refusal is not None:
-        outcome = Outcome(prepared.row.status, prepared.refusal)
-        _tell(turn, prepared, outcome, None)
-        return None
+        _announce(turn, prepared)
+        _tell(turn, prepared, Outcome(prepared.row.status, prepared.refusal), None)
+
+
+def _announce(turn: Caller, prepared: PreparedCall) -> None:
+    call = prepared.row.call
+    turn.emit(ToolStartEvent(turn.message_id, call.name, call.arguments, call.tool_call_id))
+
+
+async def run_call(turn: Caller, prepared: PreparedCall) -> Exception | None:
+    """Run one call and store its end; gives back what was raised to end the turn."""
+    _announce(turn, prepared)
     began = time.monotonic()
     try:
         outcome = await _body(prepared)
@@ -132,18 +142,20 @@ async def _call(prepared: PreparedCall) -> Outcome:
     assert tool is not None
     assert arguments is not None
     try:
-        if tool.is_async:
-            value = await contained(tool(**arguments))
-        else:
-            value = await in_thread(lambda: tool(**arguments))
+        if not tool.is_async:
+            return Outcome("ok", await in_thread(lambda: text_of_result(tool(**arguments))))
+        value = await contained(tool(**arguments))
     except Halt as halt:
-        return Outcome("ok", text_of_result(halt.value), halt)
-    return Outcome("ok", text_of_result(value))
+        return Outcome("ok", await _text(halt.value), halt)
+    return Outcome("ok", await _text(value))
 
 
-async def _save(
-    turn: Running, prepared: PreparedCall, outcome: Outcome, duration_ms: float
-) -> None:
+async def _text(value: Any) -> str:
+    """The result in words, made on a thread: a large frame takes its time."""
+    return value if type(value) is str else await in_thread(lambda: text_of_result(value))
+
+
+async def _save(turn: Caller, prepared: PreparedCall, outcome: Outcome, duration_ms: float) -> None:
     """Store the row's end and, but for a stopped call, the result part, in one commit."""
     if outcome.status != "stopped":
         is_error = outcome.status != "ok"
@@ -158,12 +170,12 @@ async def _save(
 
 
 def _tell(
-    turn: Running, prepared: PreparedCall, outcome: Outcome, duration_ms: float | None
+    turn: Caller, prepared: PreparedCall, outcome: Outcome, duration_ms: float | None
 ) -> None:
     call, is_ok = prepared.row.call, outcome.status == "ok"
     turn.emit(
         ToolEndEvent(
-            turn.snapshot().id,
+            turn.message_id,
             call.name,
             call.tool_call_id,
             outcome.status,

@@ -23,7 +23,13 @@ from nbchat.engine.record import (
     sum_rows,
     thinking_of,
 )
-from nbchat.engine.tool_run import PreparedCall, add_result, prepare_calls, run_call
+from nbchat.engine.tool_run import (
+    PreparedCall,
+    add_result,
+    prepare_calls,
+    run_call,
+    tell_refused,
+)
 from nbchat.errors import (
     ConfigError,
     Halt,
@@ -64,9 +70,9 @@ class Turn:
         self.plan = plan
         self.begun = begun
         self.parts: list[Part] = []
-        self._emit = emit
+        self.emit = emit
         self._worker = worker
-        self._id = begun.assistant.id
+        self.message_id = begun.assistant.id
         self._said: list[str] = []
         self._raw: list[JSON] = []
         self._rows: list[RequestRow] = []
@@ -101,7 +107,7 @@ class Turn:
         except Exception as error:
             await self._fail(error)
             raise
-        self._emit(DoneEvent(self._id, message))
+        self.emit(DoneEvent(self.message_id, message))
         return message
 
     async def _kept(self, error: StoreError) -> StoreError:
@@ -154,6 +160,8 @@ class Turn:
         self._prepared = prepare_calls(self.plan.tools, self.parts, number) if may_run else []
         await self._save_round(row)
         self._tell_usage(row.usage)
+        for call in self._prepared:
+            tell_refused(self, call)
         return None
 
     async def _save_round(self, row: RequestRow) -> None:
@@ -173,7 +181,7 @@ class Turn:
 
     async def _run_tools(self) -> None:
         """Run the round's calls at once; when all have ended, let one end the turn."""
-        calls = (run_call(self, call) for call in self._prepared)
+        calls = (run_call(self, call) for call in self._prepared if call.refusal is None)
         ends = [end for end in await asyncio.gather(*calls, return_exceptions=True) if end]
         if ends:
             # a call whose end could not be stored must not pass for one that has
@@ -187,14 +195,15 @@ class Turn:
             attempt = self._attempt = Attempt(number, attempt_number, wire=self._wire)
             try:
                 reply = await run_attempt(self.plan, request, attempt, self._show)
-                return reply, request_row(self.plan.target, attempt, None)
             except BaseException as error:
                 await self._record(attempt, error)
                 wait_s = self._wait_after(error, attempt)
                 if wait_s is None:
                     raise
-                self._emit(RetryEvent(self._id, attempt_number, wait_s, str(error)))
+                self.emit(RetryEvent(self.message_id, attempt_number, wait_s, str(error)))
                 await asyncio.sleep(wait_s)
+            else:
+                return reply, request_row(self.plan.target, attempt, None)
         raise AssertionError("attempts are counted without end")
 
     def _wait_after(self, error: BaseException, attempt: Attempt) -> float | None:
@@ -232,9 +241,9 @@ class Turn:
         text = clean(delta.text)
         if delta.kind == "text":
             self._said.append(text)
-            self._emit(TextEvent(self._id, text))
+            self.emit(TextEvent(self.message_id, text))
         else:
-            self._emit(ThinkingEvent(self._id, text))
+            self.emit(ThinkingEvent(self.message_id, text))
         if time.monotonic() - self._saved_at > PROGRESS_S:
             self._save_progress()
 
@@ -283,14 +292,10 @@ class Turn:
         store = self.plan.store
         return await settled(self._worker.do(lambda: store.transact(work)))
 
-    def emit(self, event: Event) -> None:
-        """Tell whoever follows the turn."""
-        self._emit(event)
-
     def _tell_usage(self, usage: Usage) -> None:
-        self._emit(
+        self.emit(
             UsageEvent(
-                self._id,
+                self.message_id,
                 usage.input_tokens,
                 usage.output_tokens,
                 usage.cached_input_tokens,
@@ -312,7 +317,7 @@ class Turn:
 
     async def _halt(self, halt: Halt) -> Message:
         text = clean(text_of_result(halt.value))
-        self._emit(TextEvent(self._id, text))
+        self.emit(TextEvent(self.message_id, text))
         last = self.parts[-1].round if self.parts else 0
         self.parts.append(Text(text, round=last + 1))
         message = replace(self.snapshot(status="complete"), content=text, finish_reason="stop")
@@ -339,6 +344,8 @@ class Turn:
         failed = error_json(error, partial=partial)
 
         def save(cursor: Cursor) -> None:
+            for row in self._rows:  # one that is there already stays as it is
+                save_request(cursor, self.begun.assistant, row)
             stop_tool_calls(cursor, self.begun.assistant.id)
             drop_assistant(cursor, self.begun.assistant)
             fail_user(cursor, self.begun.user.id, failed)

@@ -58,8 +58,12 @@ def find_provider(name: str) -> Provider:
 
 def split_model(model: str) -> tuple[str, str]:
     """Provider and bare name of `"provider/name"`, split on the first slash only."""
+    if not isinstance(model, str):
+        raise UnknownProvider(f"{model!r} is no model. Write 'provider/name'.")
     provider, slash, name = model.partition("/")
-    if not slash or not name:
+    if slash and not name:
+        raise UnknownProvider(f"{model!r} names no model. Write '{provider}/NAME'.")
+    if not slash:
         raise UnknownProvider(f"{model!r} names no provider. Write {suggested(model)!r}.")
     find_provider(provider)
     return provider, name

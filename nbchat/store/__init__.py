@@ -4,14 +4,16 @@
 through its transactions.
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from nbchat.errors import ConfigError
+from nbchat.errors import ConfigError, StoreError
 from nbchat.messages import Message
 from nbchat.store import spool
 from nbchat.store.file import MEMORY, Cursor, StoreFile
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     import pandas
 
 T = TypeVar("T")
-StoreLike = "Store | str | os.PathLike[str] | None"
 
 _files: dict[str, StoreFile] = {}
 _stores: dict[tuple[str, TableNames], "Store"] = {}
@@ -57,21 +58,30 @@ class Store:
         """
         file = self._file
 
-        taken_in: list[Path] = []
-
         def prepared(cursor: Cursor) -> tuple[T, int]:
             named = self.names.over(cursor)
             if file.attachments != self._prepared_at:
                 # another process may have upgraded or replaced the file meanwhile
                 if not is_current(named, self.names):
                     apply_schema(named, self.names, self.path)
-                taken_in[:] = spool.take_in(named, self._spool, self.names.of("chats"))
                 recover(named)
             return work(named), file.attachments
 
+        self._take_in()
         result, self._prepared_at = file.transact(prepared)
-        spool.remove(taken_in)
         return result
+
+    def _take_in(self) -> None:
+        """Store answers that wait beside the file; one that cannot be must not be in the way."""
+        for place in spool.waiting(self._spool) if self._spool.is_dir() else ():
+            with contextlib.suppress(StoreError):
+                if self._file.transact(partial(self._take, place)):
+                    spool.remove(place)
+
+    def _take(self, place: Path, cursor: Cursor) -> bool:
+        named = self.names.over(cursor)
+        known = is_current(named, self.names)
+        return known and spool.take_in(named, place, self.names.of("chats"))
 
     @property
     def _spool(self) -> Path:
@@ -84,7 +94,6 @@ class Store:
         """
         if self.path == MEMORY:
             return None
-        self._prepared_at = 0  # the next transaction looks for it
         return spool.keep(self._spool, self.names.of("chats"), message, requests)
 
     def sql(
@@ -142,7 +151,7 @@ def open_store(
         store = _store_on(path._file, table_names_of(table_names))
     else:
         store = _store_on(_file_at(path), table_names_of(table_names))
-    store.transact(recover)
+    store.transact(recover)  # as after a fresh attachment, also while the lease lasts
     return store
 
 

@@ -70,7 +70,7 @@ def _check_columns(cursor: Cursor, table: str, columns: Mapping[str, Any]) -> No
         return
     rows = cursor.execute(
         "select column_name from duckdb_columns() "
-        "where database_name = current_database() and table_name = ?",
+        "where database_name = current_database() and lower(table_name) = lower(?)",
         [table],
     ).fetchall()
     there = {column.lower() for (column,) in rows}

@@ -112,11 +112,12 @@ class StoreFile:
             self._detach()  # deleted under the lease: what is written now goes to a new file
         if self._attached:
             return
-        if self._gate:
-            if not os.path.isdir(os.path.dirname(self.path)):  # a lock file would create it
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
-            self._gate.enter(BUSY_TIMEOUT_S)
+        if self._gate and not os.path.isdir(os.path.dirname(self.path)):
+            # a lock file would create it
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
         try:
+            if self._gate:
+                self._gate.enter(BUSY_TIMEOUT_S)
             self._attach_file()
             self._attached = True
             self.attachments += 1
@@ -176,10 +177,12 @@ class StoreFile:
         if self._gate is None:
             return
         self._over = threading.Event()
-        self._keeper = threading.Thread(
+        keeper = threading.Thread(
             target=self._watch, args=[self._over], name="nbchat-lease", daemon=True
         )
-        self._keeper.start()
+        with contextlib.suppress(RuntimeError):  # at exit no thread starts; closing detaches
+            keeper.start()
+            self._keeper = keeper
 
     def _watch(self, over: threading.Event) -> None:
         while not over.wait(LEASE_POLL_S):

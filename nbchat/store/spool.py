@@ -4,6 +4,7 @@ One JSON file per message in `PATH.spool`, readable by its owner only, whole or 
 Taking one in twice does no harm, so a crash between the commit and the removal costs nothing.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -43,40 +44,35 @@ def keep(folder: Path, tables: str, message: Message, requests: Sequence[Request
     return place
 
 
-def take_in(cursor: Cursor, folder: Path, tables: str) -> list[Path]:
-    """Store what waits for these tables; the files to remove once that is committed.
+def waiting(folder: Path) -> list[Path]:
+    """The files that wait to be taken in, in the order of their messages."""
+    return sorted(folder.glob("*.json"))
 
-    A file that cannot be read is left where it is: it must not keep the store from opening.
+
+def take_in(cursor: Cursor, place: Path, tables: str) -> bool:
+    """Store the answer in this file; False leaves it where it is.
+
+    It is for other tables, its chat is not in this store, or it cannot be read.
     """
-    taken = []
-    for place in sorted(folder.glob("*.json")):
-        try:
-            record = json.loads(place.read_text(encoding="utf-8"))
-            mine = record["tables"] == tables
-            message = _message_of(record["message"])
-            requests = [_request_of(request) for request in record["requests"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if mine:
-            _store(cursor, message, requests)
-            taken.append(place)
-    return taken
-
-
-def _store(cursor: Cursor, message: Message, requests: Sequence[RequestRow]) -> None:
-    if load_chat_row(cursor, message.chat_id) is None:
-        return  # its chat was deleted meanwhile
+    try:
+        record = json.loads(place.read_text(encoding="utf-8"))
+        message = _message_of(record["message"])
+        requests = [_request_of(request) for request in record["requests"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if record["tables"] != tables or load_chat_row(cursor, message.chat_id) is None:
+        return False
     put_message(cursor, message)
     for request in requests:
         save_request(cursor, message, request)
+    return True
 
 
-def remove(places: Sequence[Path]) -> None:
+def remove(place: Path) -> None:
     """Remove what was taken in, and the folder once it is empty."""
-    for place in places:
+    with contextlib.suppress(OSError):
         place.unlink(missing_ok=True)
-    if places and not any(places[0].parent.iterdir()):
-        places[0].parent.rmdir()
+        place.parent.rmdir()
 
 
 def _message_json(message: Message) -> dict[str, Any]:

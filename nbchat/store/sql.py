@@ -32,6 +32,8 @@ TABLE_FUNCTIONS = {
     "histogram_values", "json_each", "json_tree", "pragma_table_info", "pragma_version", "range",
     "repeat", "repeat_row", "summary", "unnest",
 }  # fmt: skip
+# functions and views that tell or change what belongs to the instance, not to the store
+SETTINGS = {"current_setting", "duckdb_settings", "getenv", "pg_settings", "write_log"}
 # categories of characters that DuckDB may take for a space
 BLANK = {"Cc", "Cf", "Zl", "Zp", "Zs"}
 WRITERS = {"insert", "update", "delete", "truncate", "create", "attach", "install", "load", "set"}
@@ -126,6 +128,8 @@ def check_sql(sql: str) -> None:
         kind = _only_kind(database, sql)
         if ("copy", False) in _words(sql):
             raise SqlRefused("COPY is not allowed here: questions only read.")
+        if settings := SETTINGS & {word for word, _ in _words(sql)}:
+            raise SqlRefused(f"{min(settings)} is not allowed here: settings are not the store's.")
         if kind == "MULTI":
             _check_pivot(database, sql)
         elif kind == "EXPLAIN":

@@ -110,9 +110,11 @@ def as_tool(value: Any) -> Tool:
     return Tool(value)
 
 
-def by_name(tools: Iterable[Any]) -> dict[str, Tool]:
+def by_name(tools: Iterable[Any] | None) -> dict[str, Tool]:
     """The tools by name, in order; a later one replaces an earlier one of the same name."""
-    return {made.name: made for made in map(as_tool, tools)}
+    if callable(tools) or isinstance(tools, str | Mapping):
+        raise ConfigError(f"tools={tools!r} is not a list. Write tools=[...].")
+    return {made.name: made for made in map(as_tool, tools or ())}
 
 
 def text_of_result(value: Any) -> str:

@@ -54,8 +54,11 @@ NO_MODEL = re.compile(
     r"|(unknown|invalid|no such) model|not a valid model",
     re.I,
 )
+# faults that engines on the reader's own machine answer as a 500 and will answer again
 PERMANENT = re.compile(
-    r"does not match|mmproj|jinja|grammar|context|not supported|unsupported|parse|template", re.I
+    r"does not match the expected|mmproj|jinja|chat template|grammar|context (size|length|window)|"
+    r"does not support|not supported|unsupported",
+    re.I,
 )
 
 STATUS_OF_TYPE = {

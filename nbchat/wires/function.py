@@ -11,6 +11,7 @@ from typing import Any
 from nbchat.errors import BrokenStream
 from nbchat.exchange import Delta, Reply, Usage
 from nbchat.messages import Part, Text, Thinking, ToolCall
+from nbchat.wires.fragments import parse_arguments
 
 NAME = "function"
 
@@ -80,7 +81,10 @@ def _part_of(item: Any) -> Part:
         call = item.get("function", item)  # also in the shape that OpenAI made common
         if isinstance(call, Mapping) and isinstance(call.get("name"), str):
             id_ = item.get("tool_call_id") or item.get("id") or ""
-            return ToolCall(call["name"], call.get("arguments") or {}, str(id_))
+            arguments = call.get("arguments") or {}
+            if isinstance(arguments, str):
+                arguments = parse_arguments(arguments)
+            return ToolCall(call["name"], arguments, str(id_))
         if isinstance(item.get("text"), str):
             return Text(item["text"])
     raise BrokenStream(

@@ -101,13 +101,31 @@ def test_a_key_from_the_environment_stays_there(
     assert_unstored(store, chat)
 
 
-def test_a_key_of_the_environment_is_not_sent_to_another_address(
+def test_a_key_of_the_environment_goes_to_the_address_that_was_given_with_the_chat(
     store: nbchat.Store, provider: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(KEYS[provider], CANARY)
     with ReplayServer("hi") as server:
-        nbchat.create_chat(f"{provider}/x", base_url=server.url, store=store).ask("hello")
-        assert_unsaid(str(server.requests[0].headers))
+        chat = nbchat.create_chat(f"{provider}/x", base_url=server.url, store=store)
+        chat.ask("hello")
+        assert CANARY in str(server.requests[0].headers)
+    assert_unstored(store, chat)
+
+
+def test_a_key_of_the_environment_is_not_sent_where_only_the_store_says(
+    store: nbchat.Store, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEYS[provider], CANARY)
+    made = nbchat.create_chat(f"{provider}/x", base_url="https://gateway.example", store=store)
+
+    loaded = nbchat.load_chat(made.id, store=store)
+    given = nbchat.load_chat(made.id, store=store, api_key=CANARY)
+
+    assert made._target().key == CANARY
+    assert loaded is not None
+    assert loaded._target().key is None
+    assert given is not None
+    assert given._target().key == CANARY
 
 
 @pytest.mark.parametrize("key", [f"{CANARY}\nx", f"{CANARY} x", f"{CANARY}é", "", " ", "\0"])

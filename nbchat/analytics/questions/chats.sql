@@ -10,7 +10,10 @@ with "asked" as (
   group by "chat_id"
 ),
 "billed" as (
-  select "chat_id", sum("cost_usd") as "cost_usd", bool_and("is_priced") as "cost_complete"
+  select
+    "chat_id",
+    case when bool_and("is_priced") then coalesce(sum("cost_usd"), 0) else sum("cost_usd") end as "cost_usd",
+    bool_and("is_priced") as "cost_complete"
   from "requests_priced"
   group by "chat_id"
 )

@@ -63,7 +63,7 @@ select
   case when requests = 0 then 0 else sum("cached_input_tokens") end::bigint as "cached_input_tokens",
   case when requests = 0 then 0 else sum("cache_write_tokens") end::bigint as "cache_write_tokens",
   case when requests = 0 then 0 else sum("thinking_tokens") end::bigint as "thinking_tokens",
-  case when requests = 0 then 0 else sum("cost_usd") end::double as "cost_usd",
+  case when bool_and("is_priced") then coalesce(sum("cost_usd"), 0) else sum("cost_usd") end::double as "cost_usd",
   coalesce(bool_and("is_priced"), true) as "cost_complete",
   coalesce(sum("duration_ms"), 0) as "duration_ms"
 from "keyed"

@@ -1,0 +1,137 @@
+"""What a caller gives a chat, checked before anything is stored or sent.
+
+Each check gives back what will be used, in the form in which the store will hold it, so
+that a chat says the same before and after a reload. Raises ConfigError, never loses text.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from nbchat.errors import ConfigError
+from nbchat.exchange import Secret, Settings
+from nbchat.store.values import clean, hide
+
+NEAR = {"localhost", "127.0.0.1", "::1"}
+OTHER_OPTIONS = ("tools", "timeout", "wait")
+
+
+def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The settings with some replaced; raises ConfigError for one that does not exist."""
+    known = [field.name for field in fields(Settings)]
+    for name in changes:
+        if name not in known:
+            options = ", ".join(sorted([*known, *OTHER_OPTIONS]))
+            raise ConfigError(f"There is no option {name!r}. Options: {options}.")
+    return checked(replace(settings, **changes))
+
+
+def checked(settings: Settings) -> Settings:
+    """The settings, if every one of them can be meant."""
+    temperature, tokens = settings.temperature, settings.max_tokens
+    if temperature is not None and not _is_number(temperature):
+        raise ConfigError(f"temperature={temperature!r} is not a number.")
+    if tokens is not None and not _is_count(tokens):
+        raise ConfigError(f"max_tokens={tokens!r} is not a positive number of tokens.")
+    if settings.tool_choice is not None and not isinstance(settings.tool_choice, str):
+        raise ConfigError(f"tool_choice={settings.tool_choice!r}: auto, none, required or a name.")
+    params = checked_mapping(settings.params, "params")
+    return replace(settings, params=params, thinking=_checked_thinking(settings.thinking))
+
+
+def _checked_thinking(thinking: Any) -> Mapping[str, Any] | None:
+    if thinking is None:
+        return None
+    fits = isinstance(thinking, Mapping) and set(thinking) <= {"budget", "effort"}
+    if not fits or not all(
+        value is None or (_is_count(value) if name == "budget" else isinstance(value, str))
+        for name, value in thinking.items()
+    ):
+        raise ConfigError(
+            f"thinking={thinking!r}: give {{'budget': tokens}} or {{'effort': 'low'}}."
+        )
+    return dict(thinking)
+
+
+def _is_number(value: Any) -> bool:
+    is_bool = isinstance(value, bool)
+    return isinstance(value, int | float) and not is_bool and math.isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def checked_text(text: Any, name: str) -> str | None:
+    """The text as it will be stored, or None."""
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise ConfigError(f"{name}={text!r} is not text.")
+    return clean(text)
+
+
+def checked_mapping(value: Any, name: str) -> dict[str, Any]:
+    """The mapping as it will be read back from the store; None is an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name}={value!r} is not a mapping.")
+    try:
+        held: dict[str, Any] = json.loads(
+            clean(json.dumps(dict(value), ensure_ascii=False, allow_nan=False))
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} cannot be written as JSON: {error}.") from error
+    return held
+
+
+def checked_rounds(rounds: int) -> int:
+    """The limit, if it is one."""
+    if not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 0:
+        raise ConfigError(f"max_tool_rounds={rounds!r} is not a number of rounds, 0 or more.")
+    return rounds
+
+
+def checked_timeout(timeout: float | None) -> float | None:
+    """The seconds, if a provider can be silent for so long."""
+    if timeout is not None and not (_is_number(timeout) and timeout > 0):
+        raise ConfigError(f"timeout={timeout!r} is not a number of seconds above 0.")
+    return timeout
+
+
+def checked_url(url: str | None) -> str | None:
+    """The base URL, if it is one and holds no secret: it will be stored."""
+    if url is None:
+        return None
+    try:
+        place = urlsplit(url)
+        usable = place.scheme in ("http", "https") and place.hostname and place.port != 0
+    except (ValueError, AttributeError):
+        usable = None
+    if not usable:
+        raise ConfigError(f"base_url={url!r} is not an http(s) address.")
+    if place.password or place.username:
+        raise ConfigError("base_url holds a password. Give it as api_key=, which is never stored.")
+    if place.query or place.fragment:
+        raise ConfigError("base_url has more than an address. Give a key as api_key= instead.")
+    return url.rstrip("/")
+
+
+def is_near(url: str | None) -> bool:
+    """Whether the address is on this machine."""
+    return url is not None and urlsplit(url).hostname in NEAR
+
+
+def checked_key(key: str | None) -> str | None:
+    """The key, if it can be sent; the error does not say it."""
+    if key is None:
+        return None
+    stripped = key.strip() if isinstance(key, str) else ""
+    if not stripped or not stripped.isascii() or not stripped.isprintable() or " " in stripped:
+        raise ConfigError("The API key has characters that no key has. Copy it again.")
+    hide(stripped)
+    return Secret(stripped)
