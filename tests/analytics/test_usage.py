@@ -50,11 +50,13 @@ CHATS = {
     "metadata": "string",
 }
 MESSAGES = {
-    **dict.fromkeys(("id", "parent_id"), "string"),
+    **dict.fromkeys(("id", "chat_id", "parent_id"), "string"),
     **dict.fromkeys(("seq", "turn"), "Int64"),
-    **dict.fromkeys(("role", "status", "content", "thinking_text"), "string"),
+    **dict.fromkeys(("role", "status", "content"), "string"),
+    **dict.fromkeys(("thinking_text", "thinking_signature"), "string"),
     **dict.fromkeys(TOKENS, "Int64"),
-    **dict.fromkeys(("model", "provider", "finish_reason"), "string"),
+    "cost_usd": "Float64",
+    **dict.fromkeys(("model", "provider", "finish_reason", "parts", "raw", "error"), "string"),
     **dict.fromkeys(("created_at", "finished_at"), TIME),
 }
 KINDS = list(seeded.SEEDS)
@@ -159,7 +161,9 @@ def expected_row(asked, requests, calls):
     ).astype(bool)
     failed = requests["error_type"].notna() & (requests["error_type"] != "Stopped")
     tokens = [summed(requests[name]) if len(requests) else 0 for name in TOKENS]
-    cost = summed(requests["cost_usd"]) if len(requests) else 0
+    cost = summed(requests["cost_usd"])
+    if cost is None and cost_known.all():
+        cost = 0  # what was refused cost nothing
     return [
         len(asked),
         len(requests),

@@ -6,8 +6,8 @@
 -- order    as in the chat; no row for an empty one
 select
   m."id", m."chat_id", m."parent_id", m."seq", m."turn", m."role", m."status", m."content",
-  m."thinking_text", m."thinking_signature", m."thinking_tokens",
-  m."input_tokens", m."output_tokens", m."cached_input_tokens", m."cache_write_tokens",
+  m."thinking_text", m."thinking_signature",
+  m."input_tokens", m."output_tokens", m."cached_input_tokens", m."cache_write_tokens", m."thinking_tokens",
   r."cost_usd"::double as "cost_usd",
   m."model", m."provider", m."finish_reason", m."parts", m."raw", m."error", m."created_at", m."finished_at"
 from "messages" as m
