@@ -192,19 +192,14 @@ class Stream:
     def __init__(self, plan: Plan) -> None:
         refuse_on_engine()
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._running = Running(plan, self._events.put)
+        self.running = Running(plan, self._events.put)
         self._ended = False
         _streams_here().add(self)
 
     @property
-    def running(self) -> Running:
-        """The turn itself."""
-        return self._running
-
-    @property
     def message_id(self) -> str:
         """The id of the assistant's message, once its row is stored."""
-        return _message_id(self._running)
+        return _message_id(self.running)
 
     def __iter__(self) -> Self:
         return self
@@ -227,7 +222,7 @@ class Stream:
             raise
         if event is _END:
             self._ended = True
-            self._running.outcome.result()
+            self.running.outcome.result()
             raise StopIteration
         result: Event = event
         return result
@@ -235,8 +230,8 @@ class Stream:
     def close(self) -> None:
         """Stop the turn if it still runs, keep what arrived, and wait until that is stored."""
         self._ended = True
-        if not self._running.outcome.done():
-            self._running.end()
+        if not self.running.outcome.done():
+            self.running.end()
 
     def __enter__(self) -> Self:
         return self
@@ -250,7 +245,7 @@ class Stream:
         self.close()
 
     def __del__(self) -> None:
-        running = getattr(self, "_running", None)
+        running = getattr(self, "running", None)
         if running is not None and not self._ended:
             # Python may collect a stream while this very thread has the store
             running.end(DROPPED_S)
@@ -329,26 +324,21 @@ class AsyncStream:
             with contextlib.suppress(RuntimeError):  # the caller's loop is closed
                 loop.call_soon_threadsafe(put, event)
 
-        self._running = Running(plan, follow)
+        self.running = Running(plan, follow)
         self._ended = False
         _here.async_streams.add(self)
 
     @property
-    def running(self) -> Running:
-        """The turn itself."""
-        return self._running
-
-    @property
     def message_id(self) -> str:
         """The id of the assistant's message, once its row is stored."""
-        return _message_id(self._running)
+        return _message_id(self.running)
 
     def __aiter__(self) -> Self:
         return self
 
     def is_asked_by(self, task: "asyncio.Task[Any] | None") -> bool:
         """Whether this task asked, and the turn still runs."""
-        return task is self._asker and not self._running.outcome.done()
+        return task is self._asker and not self.running.outcome.done()
 
     async def __anext__(self) -> Event:
         if self._ended:
@@ -360,7 +350,7 @@ class AsyncStream:
             raise
         if event is _END:
             self._ended = True
-            self._running.outcome.result()
+            self.running.outcome.result()
             raise StopAsyncIteration
         result: Event = event
         return result
@@ -375,9 +365,9 @@ class AsyncStream:
     async def aclose(self) -> None:
         """Stop the turn if it still runs, keep what arrived, and wait until that is stored."""
         self._ended = True
-        if not self._running.outcome.done():
-            self._running.cancel()
-            await _ended(asyncio.wrap_future(self._running.outcome))
+        if not self.running.outcome.done():
+            self.running.cancel()
+            await _ended(asyncio.wrap_future(self.running.outcome))
 
     async def __aenter__(self) -> Self:
         return self
@@ -392,4 +382,4 @@ class AsyncStream:
 
     def __del__(self) -> None:
         if not getattr(self, "_ended", True):
-            self._running.cancel()
+            self.running.cancel()

@@ -7,7 +7,7 @@ from nbchat.wires.openai_chat import OpenAIChat
 
 PROVIDER = Provider(
     name="local",
-    wire=OpenAIChat(max_tokens_field="max_tokens"),
+    wire=OpenAIChat(),
     default_model=DEFAULT_MODEL,
     launch=endpoint,
 )
