@@ -200,8 +200,10 @@ def test_a_forked_child_asks_a_chat_that_its_parent_streams(tmp_path: Path) -> N
         os._exit(0)
     print(os.waitpid(child, 0)[1], "".join(event.content or "" for event in again))
     """
+    # newer Pythons warn of every fork beside threads, which is what this is about
+    python = [sys.executable, "-W", "ignore::DeprecationWarning", "-c"]
     run = subprocess.run(
-        [sys.executable, "-c", "\n".join(line[4:] for line in code.splitlines()), tmp_path / "c"],
+        [*python, "\n".join(line[4:] for line in code.splitlines()), tmp_path / "c"],
         capture_output=True,
         text=True,
         timeout=60,

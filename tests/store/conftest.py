@@ -35,7 +35,15 @@ def start(tmp_path):
 
     def start_python(code: str, *args: object) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(code), *map(str, args)],
+            # newer Pythons warn of every fork beside threads
+            [
+                sys.executable,
+                "-W",
+                "ignore::DeprecationWarning",
+                "-c",
+                textwrap.dedent(code),
+                *map(str, args),
+            ],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
