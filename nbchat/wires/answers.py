@@ -55,6 +55,7 @@ class AnswerDecoder:
         self._head = b""
         self._body: list[bytes] | None = None
         self._events: EventDecoder | None = None
+        self._heard = False
 
     @property
     def done(self) -> bool:
@@ -75,17 +76,14 @@ class AnswerDecoder:
 
     def finish(self) -> Iterator[Delta]:
         """Deltas left at the end; raises BrokenStream if the answer is not whole."""
-        if self.done:
-            yield from self._answer.flush()
-            if not self._answer.finished:
-                raise BrokenStream("The provider ended the stream and had said nothing.")
-            return
         if self._body is not None:
             yield from self._answer.take_body(self._read_body(b"".join(self._body)))
-        elif self._events is not None:
-            yield from self._finish_events(self._events)
-        else:
+        elif self._events is None:
             raise BrokenStream("The provider answered with an empty body.")
+        elif not self.done:
+            yield from self._finish_events(self._events)
+        if self._events is not None and not self._heard:
+            raise BrokenStream("The provider ended the stream and had said nothing.")
         yield from self._answer.flush()
         if not self._answer.finished:
             raise BrokenStream("The stream ended before the answer was whole.")
@@ -124,6 +122,7 @@ class AnswerDecoder:
         if event.name == "error":
             raise stream_error(value)
         if isinstance(value, dict):
+            self._heard = self._heard or bool(value)
             yield from self._answer.take_event(value)
 
     def _finish_events(self, events: EventDecoder) -> Iterator[Delta]:

@@ -24,7 +24,6 @@ class ChatAnswer:
 
     def __init__(self) -> None:
         self.done = False
-        self._heard = False
         self._model: str | None = None
         self._reason: str | None = None
         self._usage: Mapping[str, Any] | None = None
@@ -39,15 +38,14 @@ class ChatAnswer:
 
     @property
     def finished(self) -> bool:
-        """Whether a finish reason was seen, or [DONE] after anything at all."""
-        return self._reason is not None or (self.done and self._heard)
+        """Whether a finish reason or [DONE] was seen."""
+        return self.done or self._reason is not None
 
     def take_event(self, event: dict[str, Any]) -> Iterator[Delta]:
         """Adds one chunk; raises the error it holds after what it says."""
         yield from self._take(event, whole=False)
 
     def _take(self, event: dict[str, Any], *, whole: bool) -> Iterator[Delta]:
-        self._heard = True
         self._take_rest(event)
         choice = first_choice(event)
         if choice is not None:

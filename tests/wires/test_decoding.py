@@ -443,8 +443,10 @@ def test_an_error_event_need_not_be_json() -> None:
         decode(CHAT, b'error: {"message": "slot gone", "type": "server_error"}\n\n')
 
 
-def test_an_end_without_anything_before_it_is_no_answer() -> None:
-    decoder = OpenAIChat().decoder()
-    assert list(decoder.feed(b"data: [DONE]\n\n")) == []
+@pytest.mark.parametrize("wire", [OpenAIChat(), AnthropicMessages()], ids=lambda wire: wire.name)
+@pytest.mark.parametrize("body", [b"data: [DONE]\n\n", b"data:[DONE]", b"data: {}\n\ndata:[DONE]"])
+def test_an_end_without_anything_before_it_is_no_answer(wire: Wire, body: bytes) -> None:
+    decoder = wire.decoder()
+    assert list(decoder.feed(body)) == []
     with pytest.raises(BrokenStream, match="said nothing"):
         list(decoder.finish())
