@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from nbchat.errors import ConfigError
 from nbchat.exchange import Secret, Settings
+from nbchat.http import LOOPBACK
 from nbchat.store.values import clean, hide
 
-NEAR = {"localhost", "127.0.0.1", "::1"}
 OTHER_OPTIONS = ("tools", "timeout", "wait")
 
 
@@ -123,7 +123,7 @@ def checked_url(url: str | None) -> str | None:
 
 def is_near(url: str | None) -> bool:
     """Whether the address is on this machine."""
-    return url is not None and urlsplit(url).hostname in NEAR
+    return url is not None and urlsplit(url).hostname in LOOPBACK
 
 
 def checked_key(key: str | None) -> str | None:
