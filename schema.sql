@@ -1,4 +1,4 @@
--- The nbchat store, complete and current (schema version 1).
+-- The nbchat store, complete and current (schema version 2).
 --
 -- Run by nbchat when it opens a store; every statement may run again on a current file.
 -- You may run it yourself in any DuckDB 2.x: duckdb chats.duckdb < schema.sql
@@ -35,7 +35,8 @@ create table if not exists "chats" (
   "metadata" json not null,
   "head_message_id" uuid,
   "created_at" timestamp not null,
-  "updated_at" timestamp not null
+  "updated_at" timestamp not null,
+  "archived_at" timestamp
 );
 comment on table "chats" is 'one row per conversation';
 comment on column "chats"."id" is 'UUIDv7';
@@ -43,11 +44,12 @@ comment on column "chats"."name" is 'what the user calls it, not unique';
 comment on column "chats"."model" is 'model for the next turn, as provider/name';
 comment on column "chats"."provider" is 'the part of model before the first slash';
 comment on column "chats"."instructions" is 'system prompt, sent first in every request';
-comment on column "chats"."settings" is 'object: temperature, max_tokens, thinking, params, base_url, max_tool_rounds; never a key';
+comment on column "chats"."settings" is 'object: temperature, max_tokens, thinking, params, base_url, max_tool_rounds, persist, log_content; never a key';
 comment on column "chats"."metadata" is 'object of the user''s own; metadata->>''user_id'' works';
 comment on column "chats"."head_message_id" is 'last message of the branch that goes on';
 comment on column "chats"."created_at" is 'UTC';
 comment on column "chats"."updated_at" is 'when the last turn began or ended, UTC';
+comment on column "chats"."archived_at" is 'when it was put away, UTC; NULL for a chat that is listed';
 
 create table if not exists "messages" (
   "id" uuid primary key,
@@ -73,7 +75,8 @@ create table if not exists "messages" (
   "error" json,
   "created_at" timestamp not null,
   "finished_at" timestamp,
-  "owner" varchar
+  "owner" varchar,
+  "content_removed_at" timestamp
 );
 comment on table "messages" is 'one user row and at most one assistant row per turn; rounds are parts of the latter';
 comment on column "messages"."id" is 'UUIDv7';
@@ -100,6 +103,7 @@ comment on column "messages"."error" is 'object: type, message, and in a failed 
 comment on column "messages"."created_at" is 'UTC';
 comment on column "messages"."finished_at" is 'when the turn ended, UTC; NULL while pending';
 comment on column "messages"."owner" is 'host, process and its start while pending: tells a dead writer from a live one';
+comment on column "messages"."content_removed_at" is 'when what was said was removed, or not kept in the first place, UTC; NULL while it is here';
 
 create table if not exists "tool_calls" (
   "id" uuid primary key,

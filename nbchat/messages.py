@@ -99,7 +99,8 @@ class Message:
     """A user's or an assistant's entry in a chat.
 
     `raw` lists, per round, the blocks exactly as the provider sent them. Tokens are the
-    sum over the turn's requests; unknown is None. `str(message)` is its text.
+    sum over the turn's requests; unknown is None. A message with a `content_removed_at`
+    has only its metrics left. `str(message)` is its text.
     """
 
     id: str
@@ -127,6 +128,7 @@ class Message:
     error: Mapping[str, JSON] | None = None
     created_at: datetime | None = None
     finished_at: datetime | None = None
+    content_removed_at: datetime | None = None
 
     def __str__(self) -> str:
         return self.content

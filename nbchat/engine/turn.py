@@ -217,7 +217,11 @@ class Turn:
     def _request(self) -> Request:
         plan = self.plan
         messages = (*self.begun.history, self.begun.user)
-        replayed = tuple(message for message in messages if message.status != "failed")
+        replayed = tuple(
+            message
+            for message in messages
+            if message.status != "failed" and message.content_removed_at is None
+        )
         if self.parts:
             replayed = (*replayed, self.snapshot())
         return Request(

@@ -14,13 +14,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from nbchat.errors import ConfigError, StoreError
+from nbchat.exchange import Secret
 from nbchat.messages import Message
 from nbchat.store import spool
-from nbchat.store.file import MEMORY, Cursor, StoreFile
+from nbchat.store.file import MAIN, MEMORY, Cursor, StoreFile
+from nbchat.store.migrate import migrate
 from nbchat.store.names import TableNames, table_names_of
-from nbchat.store.schema import apply_schema, is_current
+from nbchat.store.place import warn_of_network
+from nbchat.store.schema import MigrationDue, apply_schema, is_current
 from nbchat.store.sql import ask_sql, run_sql
 from nbchat.store.turns import RequestRow, recover
+from nbchat.store.values import hide
 
 if TYPE_CHECKING:
     import pandas
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _files: dict[str, StoreFile] = {}
-_stores: dict[tuple[str, TableNames], "Store"] = {}
+_stores: dict[tuple[str, TableNames, str], "Store"] = {}
 _opening = threading.Lock()
 if hasattr(os, "register_at_fork"):
     # a child must not inherit it locked by a thread that it does not have
@@ -44,17 +48,18 @@ class Store:
     when it is next used. `":memory:"` keeps nothing.
     """
 
-    def __init__(self, file: StoreFile, names: TableNames) -> None:
+    def __init__(self, file: StoreFile, names: TableNames, schema: str = MAIN) -> None:
         self.path = file.path
         self.names = names
+        self.schema = schema
         self._file = file
         self._prepared_at = 0
 
     def transact(self, work: Callable[[Cursor], T]) -> T:
         """What `work` returns, all of its writes committed or none.
 
-        In the first transaction of every attachment the schema is applied and what dead
-        processes left is ended.
+        In the first transaction of every attachment the schema is applied, after a migration
+        if one is due, and what dead processes left is ended.
         """
         file = self._file
 
@@ -68,14 +73,18 @@ class Store:
             return work(named), file.attachments
 
         self._take_in()
-        result, self._prepared_at = file.transact(prepared)
+        try:
+            result, self._prepared_at = file.transact(prepared, self.schema)
+        except MigrationDue:
+            migrate(file, self.names, self.schema)
+            result, self._prepared_at = file.transact(prepared, self.schema)
         return result
 
     def _take_in(self) -> None:
         """Store answers that wait beside the file; one that cannot be must not be in the way."""
         for place in spool.waiting(self._spool) if self._spool.is_dir() else ():
             with contextlib.suppress(StoreError):
-                if self._file.transact(partial(self._take, place)):
+                if self._file.transact(partial(self._take, place), self.schema):
                     spool.remove(place)
 
     def _take(self, place: Path, cursor: Cursor) -> bool:
@@ -111,8 +120,8 @@ class Store:
         """
         self.transact(lambda cursor: None)
         if write:
-            return run_sql(self._file, sql, params)
-        return ask_sql(self._file, sql, frames, params)
+            return run_sql(self._file, sql, params, self.schema)
+        return ask_sql(self._file, sql, frames, params, self.schema)
 
     def close(self) -> None:
         """Let go of the file now."""
@@ -137,25 +146,31 @@ def open_store(
     path: "Store | str | os.PathLike[str] | None" = None,
     *,
     table_names: Mapping[str, str] | None = None,
+    schema: str | None = None,
+    encryption_key: str | None = None,
 ) -> Store:
     """The store at `path`, created if there is none: NBCHAT_DB, else ./nbchat.duckdb.
 
-    Turns that dead processes left are ended here. `":memory:"` is a new store every time.
-    `table_names` maps chat, message, tool_call, request and agent_session onto names of your
-    own; views are then named after the chats table. Raises NotAStore for a file that is not
-    a store, StoreTooNew for a newer nbchat's.
+    One of an older nbchat is migrated, after a backup copy; turns that dead processes left
+    are ended. `":memory:"` is a new store every time. `table_names` maps chat, message,
+    tool_call, request and agent_session onto names of your own; views are then named after
+    the chats table. `schema` is the DuckDB schema the tables are in, main by default.
+    `encryption_key` encrypts a new file and opens an encrypted one; the key is never stored.
+    Raises NotAStore for a file that is not a store, StoreTooNew for a newer nbchat's.
     """
+    names = table_names_of(table_names)
     if isinstance(path, Store):
-        if table_names is None:
+        if table_names is None and schema is None:
             return path
-        store = _store_on(path._file, table_names_of(table_names))
+        store = _store_on(path._file, names, _checked_schema(schema or path.schema))
     else:
-        store = _store_on(_file_at(path), table_names_of(table_names))
+        file = _file_at(path, _checked_key(encryption_key))
+        store = _store_on(file, names, _checked_schema(schema or MAIN))
     store.transact(recover)  # as after a fresh attachment, also while the lease lasts
     return store
 
 
-def _file_at(path: "str | os.PathLike[str] | None") -> StoreFile:
+def _file_at(path: "str | os.PathLike[str] | None", key: str | None) -> StoreFile:
     place = path if path is not None else os.environ.get("NBCHAT_DB", "nbchat.duckdb")
     place = os.fspath(place) if isinstance(place, os.PathLike) else place
     if not isinstance(place, str) or not place:
@@ -164,12 +179,35 @@ def _file_at(path: "str | os.PathLike[str] | None") -> StoreFile:
         return StoreFile(MEMORY)
     place = str(Path(place).expanduser().resolve())
     with _opening:
-        return _files.get(place) or _files.setdefault(place, StoreFile(place))
+        file = _files.get(place)
+        if file is None:
+            warn_of_network(place)
+            file = _files.setdefault(place, StoreFile(place, key))
+    if key is not None and file.attachments == 0:
+        file.key = key
+    if key is not None and key != file.key:
+        raise ConfigError(f"{place!r} is open in this process with another encryption_key.")
+    return file
 
 
-def _store_on(file: StoreFile, names: TableNames) -> Store:
+def _store_on(file: StoreFile, names: TableNames, schema: str) -> Store:
     if file.path == MEMORY:
-        return Store(file, names)
+        return Store(file, names, schema)
     with _opening:
-        key = (file.path, names)
-        return _stores.get(key) or _stores.setdefault(key, Store(file, names))
+        key = (file.path, names, schema)
+        return _stores.get(key) or _stores.setdefault(key, Store(file, names, schema))
+
+
+def _checked_key(key: str | None) -> str | None:
+    if key is None:
+        return None
+    if not isinstance(key, str) or not key or "\0" in key:
+        raise ConfigError("encryption_key is not text that can be a key. Give a longer one.")
+    hide(key)
+    return Secret(key)
+
+
+def _checked_schema(schema: str) -> str:
+    if not isinstance(schema, str) or not schema.strip() or "\0" in schema:
+        raise ConfigError(f"schema={schema!r} is not a name for a DuckDB schema.")
+    return schema

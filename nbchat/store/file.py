@@ -18,8 +18,9 @@ from weakref import WeakSet
 
 import duckdb
 
-from nbchat.errors import NbchatError, NotAStore, StoreBusy, StoreError
+from nbchat.errors import NbchatError
 from nbchat.store.gate import Gate
+from nbchat.store.trouble import explain
 
 T = TypeVar("T")
 Cursor = duckdb.DuckDBPyConnection
@@ -29,6 +30,7 @@ LEASE_POLL_S = 0.005
 BUSY_TIMEOUT_S = 30.0
 FORK_WAIT_S = 10.0
 MEMORY = ":memory:"
+MAIN = "main"
 LOCKDOWN = """
 set enable_external_access = false;
 set autoinstall_known_extensions = false;
@@ -41,8 +43,9 @@ set lock_configuration = true;
 class StoreFile:
     """The only way to the file; `attachments` counts how often it was attached."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, key: str | None = None) -> None:
         self.path = path
+        self.key = key
         self.attachments = 0
         self._start()
         _OPEN.add(self)
@@ -55,14 +58,19 @@ class StoreFile:
         self._gate = None if self.path == MEMORY else Gate(self.path)
         self._db: Cursor | None = None
         self._attached = False
+        self._schema = MAIN
         self._used_at = 0.0
         self._keeper: threading.Thread | None = None
 
-    def transact(self, work: Callable[[Cursor], T]) -> T:
-        """What `work` returns, with all it wrote committed, or nothing written if it raised."""
+    def transact(self, work: Callable[[Cursor], T], schema: str = MAIN) -> T:
+        """What `work` returns, with all it wrote committed, or nothing written if it raised.
+
+        Unqualified names are those of this DuckDB schema, which is made if there is none.
+        """
         with self._mutex, _explained(self.path):
             self._attach()
             try:
+                self._use(schema)
                 return self._commit(work)
             finally:
                 self._used_at = time.monotonic()
@@ -75,6 +83,7 @@ class StoreFile:
         try:
             cursor.begin()
             result = work(cursor)
+            self._prepare_log()
             cursor.commit()
             return result
         except BaseException:
@@ -82,6 +91,21 @@ class StoreFile:
             raise
         finally:
             self._busy = False
+
+    def _use(self, schema: str) -> None:
+        if schema != self._schema:
+            if schema != MAIN:
+                self._database().execute(f"create schema if not exists {place_of(schema)}")
+            self._database().execute(f"use {place_of(schema)}")
+            self._schema = schema
+
+    def _prepare_log(self) -> None:
+        """Have the log beside the file be no more readable than the file itself."""
+        if self._gate:
+            with contextlib.suppress(OSError):
+                # DuckDB would make one for all to read; it goes on with one that is there
+                mode = os.stat(self.path).st_mode & 0o666
+                os.close(os.open(f"{self.path}.wal", os.O_WRONLY | os.O_CREAT, mode))
 
     def release(self) -> None:
         """Let go of the file now; the next transaction attaches it again."""
@@ -101,6 +125,14 @@ class StoreFile:
                 yield
             finally:
                 self._gate.leave()
+
+    @contextlib.contextmanager
+    def fresh_instance(self, *, read_only: bool = False) -> Iterator[Cursor]:
+        """A DuckDB of its own with the store attached and in use, while the file is set aside."""
+        with duckdb.connect(MEMORY) as database:
+            attach(database, self.path, self.key, read_only=read_only)
+            database.execute("use store")
+            yield database
 
     def _database(self) -> Cursor:
         if self._db is None:
@@ -131,18 +163,10 @@ class StoreFile:
 
     def _attach_file(self) -> None:
         created = self._gate is not None and not os.path.exists(self.path)
-        deadline = time.monotonic() + BUSY_TIMEOUT_S
-        place = self.path.replace("'", "''")
-        while True:
-            try:
-                self._database().execute(f"attach '{place}' as store")
-                break
-            except duckdb.IOException as error:
-                if "Could not set lock" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)  # a program that does not know our gate has it open
+        attach(self._database(), self.path, self.key)
         if created:
             os.chmod(self.path, 0o600)
+        self._schema = MAIN
         self._database().execute("use store")
         if self._gate is None:
             self._database().execute(LOCKDOWN)
@@ -163,7 +187,13 @@ class StoreFile:
             self._drop()  # interrupted: it must not stay attached without the gate
             raise
         finally:
+            self._remove_empty_log()
             self._gate.leave()
+
+    def _remove_empty_log(self) -> None:
+        with contextlib.suppress(OSError):
+            if os.path.getsize(f"{self.path}.wal") == 0:
+                os.unlink(f"{self.path}.wal")
 
     def _drop(self) -> None:
         self._attached = False
@@ -230,6 +260,36 @@ class StoreFile:
         self._start()
 
 
+def attach(database: Cursor, path: str, key: str | None, *, read_only: bool = False) -> None:
+    """Attach the file as `store`, waiting for programs that do not know our gate."""
+    if key is not None and not read_only:
+        with contextlib.suppress(duckdb.Error):
+            database.execute("load httpfs")  # what DuckDB writes encrypted files with
+    options = (["read_only"] if read_only else []) + (
+        [f"encryption_key {quoted(key)}"] if key is not None else []
+    )
+    listed = f" ({', '.join(options)})" if options else ""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            database.execute(f"attach {quoted(path)} as store{listed}")
+            return
+        except duckdb.IOException as error:
+            if "Could not set lock" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def quoted(text: str) -> str:
+    """The text as a literal, where DuckDB takes no parameter."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def place_of(schema: str) -> str:
+    """The DuckDB schema inside the attached file, as an identifier."""
+    return 'store."' + schema.replace('"', '""') + '"'
+
+
 _OPEN: "WeakSet[StoreFile]" = WeakSet()
 # a child must neither close nor collect the parent's connection
 _INHERITED: list[object] = []
@@ -283,29 +343,3 @@ def _explained(path: str) -> Iterator[None]:
         raise
     except (duckdb.Error, OSError) as error:
         raise explain(error, path) from error
-
-
-def explain(error: Exception, path: str) -> StoreError:
-    """The typed error for what DuckDB or the system said about the store at `path`."""
-    text = str(error)
-    if "Could not set lock" in text:
-        return StoreBusy(
-            f"Another program has {path!r} open and does not let go: {text.splitlines()[0]} "
-            "Close it there, or open the file read-only in that program."
-        )
-    if "not a valid DuckDB database" in text or "sqlite" in text.lower():
-        return NotAStore(
-            f"{path!r} is not a DuckDB file. Choose another path for the store; it was not touched."
-        )
-    if "newer version of DuckDB" in text or "version number" in text:
-        return NotAStore(f"{path!r} is a DuckDB file of another version: {text.splitlines()[0]}")
-    if isinstance(error, PermissionError) or "Permission denied" in text:
-        return StoreError(
-            f"{path!r} cannot be written. nbchat needs to write the file and its folder; "
-            "change their permissions or choose another path."
-        )
-    if isinstance(error, FileNotFoundError) or "No such file or directory" in text:
-        return StoreError(
-            f"The folder of {path!r} does not exist. Create it, or choose another path."
-        )
-    return StoreError(f"The store {path!r} answered: {text}")

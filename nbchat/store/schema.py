@@ -1,10 +1,12 @@
 """schema.sql meets a file: applied when it opens, unless the file already has this one.
 
-A file of a newer nbchat is refused before anything is written, and tables that only share
-our names are never touched. Nothing here knows what a row means.
+A file of a newer nbchat is refused before anything is written, one of an older version is
+for `migrate`, and tables that only share our names are never touched. Nothing here knows
+what a row means.
 """
 
 import hashlib
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -13,8 +15,8 @@ from nbchat.store.file import Cursor
 from nbchat.store.names import KEYS, VIEWS, TableNames
 from nbchat.store.values import utc_now
 
-VERSION = 1
-# enough of each table to tell it from somebody else's of the same name
+VERSION = 2
+# enough of each table, in every version, to tell it from somebody else's of the same name
 MARKS = {
     "nbchat_version": {"tables", "version", "schema_hash"},
     "chats": {"id", "model", "settings", "head_message_id"},
@@ -23,6 +25,21 @@ MARKS = {
     "requests": {"id", "message_id", "attempt", "cost_usd"},
     "agent_sessions": {"id", "agent_class", "chat_id"},
 }
+# a column that each version brought, for tables made by hand from its schema.sql
+BROUGHT = {2: ("chats", "archived_at")}
+
+
+class MigrationDue(Exception):
+    """These tables have an older schema; the store migrates them and tries again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the version table says: of the newest tables in the file, and of ours."""
+
+    newest: int = 0
+    version: int = 0
+    schema_hash: str = ""
 
 
 @cache
@@ -39,19 +56,49 @@ def schema_hash() -> str:
     return hashlib.sha256(schema_sql().encode()).hexdigest()
 
 
-def apply_schema(cursor: Cursor, names: TableNames, path: str) -> None:
-    """Leave the file with the current schema under these names; a current one is only read."""
+def applied_to(cursor: Cursor, names: TableNames, path: str) -> Applied:
+    """Which schema these tables have; version 0 when there are none.
+
+    Raises StoreTooNew for a newer nbchat's file, NotAStore for tables that are not ours.
+    """
     columns = _columns(cursor)
     _check_marks(columns, names, path)
-    version, applied = _version(cursor, names) if "nbchat_version" in columns else (0, "")
-    if version > VERSION:
+    applied = _applied(cursor, names) if "nbchat_version" in columns else Applied()
+    if applied.newest > VERSION:
         raise StoreTooNew(
-            f"{path!r} has schema version {version}, this nbchat knows {VERSION}. "
+            f"{path!r} has schema version {applied.newest}, this nbchat knows {VERSION}. "
             "Upgrade nbchat, or choose another store; the file was not touched."
         )
     _check_whole(columns, names, path)
-    if applied == schema_hash():
-        return
+    if applied.version == 0 and names.of("chats").lower() in columns:
+        return replace(applied, version=_version_of(columns, names))
+    return applied
+
+
+def _version_of(columns: dict[str, set[str]], names: TableNames) -> int:
+    """The version that these tables have the columns of."""
+    brought = [
+        version
+        for version, (table, column) in BROUGHT.items()
+        if column in columns[names.of(table).lower()]
+    ]
+    return max(brought, default=1)
+
+
+def apply_schema(cursor: Cursor, names: TableNames, path: str) -> None:
+    """Leave the file with the current schema under these names; a current one is only read.
+
+    Raises MigrationDue for tables of an older version.
+    """
+    applied = applied_to(cursor, names, path)
+    if 0 < applied.version < VERSION:
+        raise MigrationDue
+    if applied.schema_hash != schema_hash():
+        replay_schema(cursor, names)
+
+
+def replay_schema(cursor: Cursor, names: TableNames) -> None:
+    """Run schema.sql, whose every statement may run again, and write down that it was."""
     tables = names.of("chats")
     cursor.execute(schema_sql())
     cursor.execute('delete from "nbchat_version" where "tables" = ?', [tables])
@@ -64,12 +111,13 @@ def apply_schema(cursor: Cursor, names: TableNames, path: str) -> None:
 def is_current(cursor: Cursor, names: TableNames) -> bool:
     """Whether the file has this schema.sql and all tables, without a look at every column."""
     rows = cursor.execute(
-        "select lower(table_name) from duckdb_tables() where database_name = current_database()"
+        "select lower(table_name) from duckdb_tables() "
+        "where database_name = current_database() and schema_name = current_schema()"
     ).fetchall()
     present = {table for (table,) in rows}
     if not {names.of(name).lower() for name in MARKS} <= present:
         return False
-    return _version(cursor, names) == (VERSION, schema_hash())
+    return _applied(cursor, names) == Applied(VERSION, VERSION, schema_hash())
 
 
 def _columns(cursor: Cursor) -> dict[str, set[str]]:
@@ -83,14 +131,14 @@ def _columns(cursor: Cursor) -> dict[str, set[str]]:
     return columns
 
 
-def _version(cursor: Cursor, names: TableNames) -> tuple[int, str]:
-    """The newest schema version in the file, and the hash that this set of tables has."""
+def _applied(cursor: Cursor, names: TableNames) -> Applied:
     rows = cursor.execute(
         'select "version", "schema_hash", "tables" = ? from "nbchat_version"',
         [names.of("chats")],
     ).fetchall()
     newest = max((version for version, _, _ in rows), default=0)
-    return newest, next((applied for _, applied, mine in rows if mine), "")
+    mine = [(version, applied) for version, applied, is_mine in rows if is_mine]
+    return Applied(newest, *mine[0]) if mine else Applied(newest)
 
 
 def _check_marks(columns: dict[str, set[str]], names: TableNames, path: str) -> None:

@@ -21,7 +21,7 @@ from nbchat.store.file import Cursor
 from nbchat.store.turns import RequestRow, put_message, save_request
 from nbchat.store.values import MESSAGE_COLUMNS, dump_json
 
-TIMES = ("created_at", "finished_at")
+TIMES = ("created_at", "finished_at", "content_removed_at")
 
 
 def keep(folder: Path, tables: str, message: Message, requests: Sequence[RequestRow]) -> Path:
@@ -82,7 +82,8 @@ def _message_json(message: Message) -> dict[str, Any]:
 
 def _message_of(values: dict[str, Any]) -> Message:
     parts = tuple(part_from_json(part) for part in values["parts"])
-    times = {name: values[name] and datetime.fromisoformat(values[name]) for name in TIMES}
+    said = {name: values.get(name) for name in TIMES}  # an earlier nbchat wrote fewer
+    times = {name: time and datetime.fromisoformat(time) for name, time in said.items()}
     return Message(**{**values, "parts": parts, "raw": tuple(values["raw"]), **times})
 
 

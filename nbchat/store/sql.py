@@ -16,7 +16,7 @@ from unicodedata import category
 import duckdb
 
 from nbchat.errors import SqlRefused, StoreError
-from nbchat.store.file import LOCKDOWN, MEMORY, Cursor, StoreFile
+from nbchat.store.file import LOCKDOWN, MAIN, MEMORY, Cursor, StoreFile, place_of
 from nbchat.store.frames import frame_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,11 @@ EXPLAIN = re.compile(
 
 
 def ask_sql(
-    file: StoreFile, sql: str, frames: Mapping[str, Any] | None = None, params: Any = None
+    file: StoreFile,
+    sql: str,
+    frames: Mapping[str, Any] | None = None,
+    params: Any = None,
+    schema: str = MAIN,
 ) -> "pandas.DataFrame":
     """The answer to one read-only question about the store, as a frame.
 
@@ -54,22 +58,22 @@ def ask_sql(
     sql = plain(sql)  # what is checked is what runs
     check_sql(sql)
     if file.path == MEMORY:
-        return file.transact(lambda cursor: _run_beside(cursor, sql, frames or {}, params))
-    with file.set_aside(), duckdb.connect(MEMORY) as database:
-        place = file.path.replace("'", "''")
-        database.execute(f"attach '{place}' as store (read_only)")
-        database.execute("use store")
+        return file.transact(
+            lambda cursor: _run_beside(cursor, sql, frames or {}, params, schema), schema
+        )
+    with file.set_aside(), file.fresh_instance(read_only=True) as database:
+        database.execute(f"use {place_of(schema)}")
         database.execute(LOCKDOWN)
         database.execute("begin transaction read only")
         return _run(database, sql, frames or {}, params)
 
 
 def _run_beside(
-    cursor: Cursor, sql: str, frames: Mapping[str, Any], params: Any
+    cursor: Cursor, sql: str, frames: Mapping[str, Any], params: Any, schema: str
 ) -> "pandas.DataFrame":
     """As `_run`, for an in-memory store, whose whole instance was locked down when it began."""
     with cursor.cursor() as database:
-        database.execute("use store")
+        database.execute(f"use {place_of(schema)}")
         database.execute("begin transaction read only")
         return _run(database, sql, frames, params)
 
@@ -249,8 +253,10 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
             yield from _objects(item)
 
 
-def run_sql(file: StoreFile, sql: str, params: Any = None) -> "pandas.DataFrame":
+def run_sql(
+    file: StoreFile, sql: str, params: Any = None, schema: str = MAIN
+) -> "pandas.DataFrame":
     """Run any SQL on the store in one transaction; the rows of its last statement."""
     if not sql.strip():
         raise StoreError("There is no SQL to run.")
-    return file.transact(lambda cursor: frame_of(cursor, sql, params))
+    return file.transact(lambda cursor: frame_of(cursor, sql, params), schema)

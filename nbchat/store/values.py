@@ -52,6 +52,7 @@ MESSAGE_COLUMNS = (
     "error",
     "created_at",
     "finished_at",
+    "content_removed_at",
 )
 
 
@@ -115,4 +116,5 @@ def message_of(row: Sequence[Any]) -> Message:
     fields["error"] = fields["error"] and json.loads(fields["error"])
     fields["created_at"] = aware(fields["created_at"])
     fields["finished_at"] = aware(fields["finished_at"])
+    fields["content_removed_at"] = aware(fields["content_removed_at"])
     return Message(**fields)

@@ -9,7 +9,8 @@ select
   m."thinking_text", m."thinking_signature",
   m."input_tokens", m."output_tokens", m."cached_input_tokens", m."cache_write_tokens", m."thinking_tokens",
   r."cost_usd"::double as "cost_usd",
-  m."model", m."provider", m."finish_reason", m."parts", m."raw", m."error", m."created_at", m."finished_at"
+  m."model", m."provider", m."finish_reason", m."parts", m."raw", m."error", m."created_at", m."finished_at",
+  m."content_removed_at"
 from "messages" as m
 left join (
   select "message_id", sum("cost_usd") as "cost_usd"

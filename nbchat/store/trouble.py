@@ -1,0 +1,83 @@
+"""What DuckDB or the system said about a store, as a typed error in a sentence or two.
+
+An error and a path in, an error out; nothing here opens the file.
+"""
+
+import errno
+import os
+
+from nbchat.errors import NotAStore, StoreBusy, StoreError
+
+FULL = ("No space left", "Disk quota exceeded", "File too large")
+
+
+def explain(error: Exception, path: str) -> StoreError:
+    """The typed error for what DuckDB or the system said about the store at `path`."""
+    text = str(error)
+    if "Could not set lock" in text:
+        return StoreBusy(
+            f"Another program has {path!r} open and does not let go: {text.splitlines()[0]} "
+            "Close it there, or open the file read-only in that program."
+        )
+    if not_a_store := _not_a_store(text, path):
+        return not_a_store
+    if "crypto module" in text:
+        return StoreError(
+            f"{path!r} was to be encrypted, and DuckDB writes encrypted files only with its "
+            "extension httpfs. Run `INSTALL httpfs` in DuckDB once, or open it without a key."
+        )
+    if any(full in text for full in FULL):
+        return StoreError(
+            f"There is no room left to write {path!r}: {_first_line(text)} Nothing that was "
+            "stored is lost. Make room and try again."
+        )
+    if "checksum" in text or "Corrupt" in text or "Could not read enough bytes" in text:
+        return StoreError(
+            f"The store {path!r} is damaged: {_first_line(text)} It was not changed. Restore a "
+            "backup, or copy what can still be read with `COPY FROM DATABASE` in DuckDB."
+        )
+    return _access(error, text, path)
+
+
+def _first_line(text: str) -> str:
+    line = (text.splitlines() or [""])[0].rstrip()
+    return line if line.endswith((".", "!")) else f"{line}."
+
+
+def _not_a_store(text: str, path: str) -> NotAStore | None:
+    if "not a valid DuckDB database" in text or "sqlite" in text.lower():
+        return NotAStore(
+            f"{path!r} is not a DuckDB file. Choose another path for the store; it was not touched."
+        )
+    if "newer version of DuckDB" in text or "version number" in text:
+        return NotAStore(f"{path!r} is a DuckDB file of another version: {_first_line(text)}")
+    if "encrypt" in text.lower() and "crypto module" not in text:
+        return NotAStore(
+            f"{path!r} cannot be read with the key that was given, or without one: "
+            f"{_first_line(text)} Give its own encryption_key; it was not touched."
+        )
+    return None
+
+
+def _access(error: Exception, text: str, path: str) -> StoreError:
+    number = getattr(error, "errno", None)
+    if number == errno.EROFS or "Read-only file system" in text:
+        return StoreError(
+            f"{path!r} is on a file system that cannot be written. Copy it to another place, or "
+            "choose another path."
+        )
+    if isinstance(error, PermissionError) or "Permission denied" in text:
+        what = "The file" if _is_read_only(path) else "The folder of"
+        return StoreError(
+            f"{what} {path!r} cannot be written. nbchat needs to write the file and its folder; "
+            "change their permissions or choose another path."
+        )
+    if isinstance(error, FileNotFoundError) or "No such file or directory" in text:
+        return StoreError(
+            f"The folder of {path!r} does not exist. Create it, or choose another path."
+        )
+    return StoreError(f"The store {path!r} answered: {text}")
+
+
+def _is_read_only(path: str) -> bool:
+    return os.path.exists(path) and not os.access(path, os.W_OK)
