@@ -232,7 +232,7 @@ class Chat:
             row = load_chat_row(cursor, self.id)
             return load_messages(cursor, self.id, row.head_message_id if row else None)
 
-        return self.store.transact(load)
+        return self.store.read(load)
 
     def stats(self, by: str | None = None) -> "pandas.DataFrame":
         """What this chat used: one row, or one per model, turn, tool, day or status."""
@@ -331,7 +331,7 @@ def load_chat(
     Give what cannot be stored: key, tools, the respond function.
     """
     place = open_store(store, table_names=table_names)
-    row = place.transact(lambda cursor: load_chat_row(cursor, str(id_or_name)))
+    row = place.read(lambda cursor: load_chat_row(cursor, str(id_or_name)))
     if row is None:
         return None
     chat = Chat._from_row(place, row)

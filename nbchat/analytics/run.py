@@ -22,4 +22,4 @@ def question_sql(name: str) -> str:
 def answer(store: Store, name: str, **params: Any) -> "pandas.DataFrame":
     """The question's rows."""
     sql = question_sql(name)
-    return store.transact(lambda cursor: frame_of(cursor, sql, params or None))
+    return store.read(lambda cursor: frame_of(cursor, sql, params or None))

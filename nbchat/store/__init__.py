@@ -55,7 +55,11 @@ class Store:
         self._file = file
         self._prepared_at = 0
 
-    def transact(self, work: Callable[[Cursor], T]) -> T:
+    def read(self, work: Callable[[Cursor], T]) -> T:
+        """What `work`, which only reads, returns."""
+        return self.transact(work, writes=False)
+
+    def transact(self, work: Callable[[Cursor], T], *, writes: bool = True) -> T:
         """What `work` returns, all of its writes committed or none.
 
         In the first transaction of every attachment the schema is applied, after a migration
@@ -74,10 +78,10 @@ class Store:
 
         self._take_in()
         try:
-            result, self._prepared_at = file.transact(prepared, self.schema)
+            result, self._prepared_at = file.transact(prepared, self.schema, writes=writes)
         except MigrationDue:
             migrate(file, self.names, self.schema)
-            result, self._prepared_at = file.transact(prepared, self.schema)
+            result, self._prepared_at = file.transact(prepared, self.schema, writes=writes)
         return result
 
     def _take_in(self) -> None:
@@ -118,7 +122,7 @@ class Store:
         `frames` are pandas frames the SQL may name. `write=True` runs any SQL instead, in
         one transaction, without the lock-down. Raises SqlRefused.
         """
-        self.transact(lambda cursor: None)
+        self.read(lambda cursor: None)
         if write:
             return run_sql(self._file, sql, params, self.schema)
         return ask_sql(self._file, sql, frames, params, self.schema)
@@ -166,7 +170,7 @@ def open_store(
     else:
         file = _file_at(path, _checked_key(encryption_key))
         store = _store_on(file, names, _checked_schema(schema or MAIN))
-    store.transact(recover)  # as after a fresh attachment, also while the lease lasts
+    store.read(recover)  # as after a fresh attachment, also while the lease lasts
     return store
 
 

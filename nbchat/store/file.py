@@ -62,7 +62,9 @@ class StoreFile:
         self._used_at = 0.0
         self._keeper: threading.Thread | None = None
 
-    def transact(self, work: Callable[[Cursor], T], schema: str = MAIN) -> T:
+    def transact(
+        self, work: Callable[[Cursor], T], schema: str = MAIN, *, writes: bool = True
+    ) -> T:
         """What `work` returns, with all it wrote committed, or nothing written if it raised.
 
         Unqualified names are those of this DuckDB schema, which is made if there is none.
@@ -71,20 +73,21 @@ class StoreFile:
             self._attach()
             try:
                 self._use(schema)
-                return self._commit(work)
+                return self._commit(work, writes)
             finally:
                 self._used_at = time.monotonic()
                 if self._gate and self._gate.somebody_waits():
                     self._detach()
 
-    def _commit(self, work: Callable[[Cursor], T]) -> T:
+    def _commit(self, work: Callable[[Cursor], T], writes: bool) -> T:
         cursor = self._database()
         self._busy = True
         try:
             cursor.begin()
             result = work(cursor)
-            self._prepare_log()
+            self._guard_log(create=writes)
             cursor.commit()
+            self._guard_log(create=False)
             return result
         except BaseException:
             _roll_back(cursor)
@@ -99,13 +102,17 @@ class StoreFile:
             self._database().execute(f"use {place_of(schema)}")
             self._schema = schema
 
-    def _prepare_log(self) -> None:
+    def _guard_log(self, *, create: bool) -> None:
         """Have the log beside the file be no more readable than the file itself."""
-        if self._gate:
-            with contextlib.suppress(OSError):
-                # DuckDB would make one for all to read; it goes on with one that is there
-                mode = os.stat(self.path).st_mode & 0o666
-                os.close(os.open(f"{self.path}.wal", os.O_WRONLY | os.O_CREAT, mode))
+        if self._gate is None:
+            return
+        log = f"{self.path}.wal"
+        with contextlib.suppress(OSError):
+            mode = os.stat(self.path).st_mode & 0o666
+            if create:  # DuckDB would make one for all to read; it goes on with one that is there
+                os.close(os.open(log, os.O_WRONLY | os.O_CREAT, mode))
+            elif os.stat(log).st_mode & 0o777 != mode:
+                os.chmod(log, mode)
 
     def release(self) -> None:
         """Let go of the file now; the next transaction attaches it again."""

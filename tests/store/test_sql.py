@@ -180,8 +180,8 @@ QUESTIONS = {
     "select count(*) from (unpivot (select 1 as a, 2 as b) on a, b)": 2,
     "select count(*) from (pivot messages on role in ('user') using count(*))": 2,
     "select count(*) from (show tables) where name = 'messages'": 1,
-    "select count(*) from (describe chats)": 10,
-    "select count(*) from (summarize chats)": 10,
+    "select count(*) from (describe chats)": 11,
+    "select count(*) from (summarize chats)": 11,
     "select list_sum(list_transform([1, 2], lambda x: x + 1))": 5,
 }  # fmt: skip
 
