@@ -8,6 +8,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +18,9 @@ from nbchat.errors import ConfigError, StoreError
 from nbchat.exchange import Secret
 from nbchat.messages import Message
 from nbchat.store import spool
+from nbchat.store.compact import compact
 from nbchat.store.file import MAIN, MEMORY, Cursor, StoreFile
-from nbchat.store.migrate import migrate
+from nbchat.store.migrate import Migration, due, migrate
 from nbchat.store.names import TableNames, table_names_of
 from nbchat.store.place import warn_of_network
 from nbchat.store.schema import MigrationDue, apply_schema, is_current
@@ -103,9 +105,10 @@ class Store:
     def keep(self, message: Message, requests: Sequence[RequestRow]) -> Path | None:
         """Put an answer that could not be stored beside the file, for the next open to take in.
 
-        None for an in-memory store. Raises OSError where nothing can be written.
+        None for an in-memory store, and for an encrypted one, whose text must not lie about in
+        the clear. Raises OSError where nothing can be written.
         """
-        if self.path == MEMORY:
+        if self.path == MEMORY or self._file.key is not None:
             return None
         return spool.keep(self._spool, self.names.of("chats"), message, requests)
 
@@ -126,6 +129,16 @@ class Store:
         if write:
             return run_sql(self._file, sql, params, self.schema)
         return ask_sql(self._file, sql, frames, params, self.schema)
+
+    def compact(self) -> "pandas.DataFrame":
+        """Write the file anew, so that what was deleted or removed is no longer in its bytes.
+
+        One row: bytes_before, bytes_after. Other notebooks wait meanwhile. Backups beside the
+        file, snapshots and the disk's own free space are not touched: they may still hold it.
+        """
+        import pandas as pd  # takes longer to load than all of nbchat
+
+        return pd.DataFrame([asdict(compact(self._file))]).astype("Int64")
 
     def close(self) -> None:
         """Let go of the file now."""
@@ -166,12 +179,17 @@ def open_store(
     if isinstance(path, Store):
         if table_names is None and schema is None:
             return path
-        store = _store_on(path._file, names, _checked_schema(schema or path.schema))
+        store = _store_on(path._file, names, _checked_schema(schema, path.schema))
     else:
         file = _file_at(path, _checked_key(encryption_key))
-        store = _store_on(file, names, _checked_schema(schema or MAIN))
+        store = _store_on(file, names, _checked_schema(schema, MAIN))
     store.read(recover)  # as after a fresh attachment, also while the lease lasts
     return store
+
+
+def migration_due(path: "str | os.PathLike[str]") -> Migration | None:
+    """What opening this store would migrate first; None for a current one. Changes nothing."""
+    return due(_file_at(path, None), TableNames())
 
 
 def _file_at(path: "str | os.PathLike[str] | None", key: str | None) -> StoreFile:
@@ -187,8 +205,8 @@ def _file_at(path: "str | os.PathLike[str] | None", key: str | None) -> StoreFil
         if file is None:
             warn_of_network(place)
             file = _files.setdefault(place, StoreFile(place, key))
-    if key is not None and file.attachments == 0:
-        file.key = key
+    if file.attachments == 0:
+        file.key = key  # the last one did not open it
     if key is not None and key != file.key:
         raise ConfigError(f"{place!r} is open in this process with another encryption_key.")
     return file
@@ -211,7 +229,9 @@ def _checked_key(key: str | None) -> str | None:
     return Secret(key)
 
 
-def _checked_schema(schema: str) -> str:
+def _checked_schema(schema: str | None, otherwise: str) -> str:
+    if schema is None:
+        return otherwise
     if not isinstance(schema, str) or not schema.strip() or "\0" in schema:
         raise ConfigError(f"schema={schema!r} is not a name for a DuckDB schema.")
     return schema

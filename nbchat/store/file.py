@@ -31,6 +31,8 @@ BUSY_TIMEOUT_S = 30.0
 FORK_WAIT_S = 10.0
 MEMORY = ":memory:"
 MAIN = "main"
+# settings of every DuckDB instance that a store is attached to
+INSTANCE: dict[str, str] = {}
 LOCKDOWN = """
 set enable_external_access = false;
 set autoinstall_known_extensions = false;
@@ -136,14 +138,14 @@ class StoreFile:
     @contextlib.contextmanager
     def fresh_instance(self, *, read_only: bool = False) -> Iterator[Cursor]:
         """A DuckDB of its own with the store attached and in use, while the file is set aside."""
-        with duckdb.connect(MEMORY) as database:
+        with duckdb.connect(MEMORY, config=INSTANCE) as database:
             attach(database, self.path, self.key, read_only=read_only)
             database.execute("use store")
             yield database
 
     def _database(self) -> Cursor:
         if self._db is None:
-            self._db = duckdb.connect(MEMORY)
+            self._db = duckdb.connect(MEMORY, config=INSTANCE)
         return self._db
 
     def _attach(self) -> None:
@@ -267,8 +269,15 @@ class StoreFile:
         self._start()
 
 
-def attach(database: Cursor, path: str, key: str | None, *, read_only: bool = False) -> None:
-    """Attach the file as `store`, waiting for programs that do not know our gate."""
+def attach(
+    database: Cursor,
+    path: str,
+    key: str | None,
+    *,
+    read_only: bool = False,
+    alias: str = "store",
+) -> None:
+    """Attach the file, waiting for programs that do not know our gate."""
     if key is not None and not read_only:
         with contextlib.suppress(duckdb.Error):
             database.execute("load httpfs")  # what DuckDB writes encrypted files with
@@ -279,7 +288,7 @@ def attach(database: Cursor, path: str, key: str | None, *, read_only: bool = Fa
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
-            database.execute(f"attach {quoted(path)} as store{listed}")
+            database.execute(f"attach {quoted(path)} as {alias}{listed}")
             return
         except duckdb.IOException as error:
             if "Could not set lock" not in str(error) or time.monotonic() > deadline:

@@ -37,7 +37,7 @@ def steps_after(version: int) -> tuple[Path, ...]:
 def due(file: StoreFile, names: TableNames, schema: str = MAIN) -> Migration | None:
     """What `migrate` would do; None when the store is current or has no tables yet."""
     with file.set_aside():
-        return _due(file, names, schema)
+        return _due(file, names, schema, read_only=True)
 
 
 def migrate(file: StoreFile, names: TableNames, schema: str = MAIN) -> Migration | None:
@@ -46,7 +46,8 @@ def migrate(file: StoreFile, names: TableNames, schema: str = MAIN) -> Migration
     Raises StoreError if a step fails; the store is then as it was before.
     """
     with file.set_aside():
-        found = _due(file, names, schema)  # attaching it also took in what a dead process left
+        # attached to write, so that what a dead process left is in the file that is copied
+        found = _due(file, names, schema, read_only=False)
         if found is None:
             return None
         _back_up(Path(file.path), found.backup)
@@ -55,8 +56,8 @@ def migrate(file: StoreFile, names: TableNames, schema: str = MAIN) -> Migration
     return found
 
 
-def _due(file: StoreFile, names: TableNames, schema: str) -> Migration | None:
-    with _opened(file, schema) as cursor:
+def _due(file: StoreFile, names: TableNames, schema: str, *, read_only: bool) -> Migration | None:
+    with _opened(file, schema, read_only=read_only) as cursor:
         version = applied_to(names.over(cursor), names, file.path).version
     if version in (0, VERSION):
         return None
@@ -64,9 +65,9 @@ def _due(file: StoreFile, names: TableNames, schema: str) -> Migration | None:
 
 
 @contextmanager
-def _opened(file: StoreFile, schema: str) -> Iterator[Cursor]:
+def _opened(file: StoreFile, schema: str, *, read_only: bool = False) -> Iterator[Cursor]:
     """The store in a DuckDB of its own, while its gate is held; committed or rolled back."""
-    with file.fresh_instance() as cursor:
+    with file.fresh_instance(read_only=read_only) as cursor:
         cursor.execute(f"use {place_of(schema)}")
         cursor.begin()
         yield cursor
