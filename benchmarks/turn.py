@@ -20,8 +20,10 @@ from nbchat.exchange import Usage
 from nbchat.messages import Text
 from nbchat.store import Store
 from nbchat.store.identity import new_id
+from nbchat.store.persist import WHOLE
+from nbchat.store.rows import RequestRow
 from nbchat.store.schema import schema_sql
-from nbchat.store.turns import RequestRow, begin_turn, save_request, update_assistant
+from nbchat.store.turns import begin_turn, save_request, update_assistant
 from nbchat.store.values import utc_now
 
 QUESTION = "What did we sell in March, and to whom? " * 5
@@ -39,10 +41,13 @@ from range(?) as "filler"(n)
 class Bare:
     """DuckDB with the same tables, one connection, nobody to share with."""
 
-    def __init__(self, path: Path, rows: int) -> None:
-        self.database = duckdb.connect(str(path))
-        self.database.execute(schema_sql())
-        self.database.execute(FILL, [rows])
+    def __init__(
+        self,
+        database: duckdb.DuckDBPyConnection,
+        question: str = QUESTION,
+        answer: str = ANSWER,
+    ) -> None:
+        self.database, self.question, self.answer = database, question, answer
         self.chat_id = new_id()
         self.database.execute(
             'insert into "chats" ("id", "model", "provider", "settings", "metadata", '
@@ -57,7 +62,7 @@ class Bare:
         database, user, assistant, now = self.database, new_id(), new_id(), utc_now()
         database.begin()
         for seq, (id_, role, status, text) in enumerate(
-            [(user, "user", "complete", QUESTION), (assistant, "assistant", "pending", "")]
+            [(user, "user", "complete", self.question), (assistant, "assistant", "pending", "")]
         ):
             database.execute(
                 'insert into "messages" ("id", "chat_id", "seq", "turn", "role", "status", '
@@ -79,7 +84,7 @@ class Bare:
         database.execute(
             """update "messages" set "status" = 'complete', "content" = ?, "parts" = ?,
             "input_tokens" = 100, "output_tokens" = 50, "finished_at" = ? where "id" = ?""",
-            [ANSWER, f'[{{"kind": "text", "text": "{ANSWER}"}}]', now, assistant],
+            [self.answer, f'[{{"kind": "text", "text": "{self.answer}"}}]', now, assistant],
         )
         database.commit()
 
@@ -87,22 +92,28 @@ class Bare:
 class Kept:
     """The two transactions that a turn makes of itself, through the store."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, question: str = QUESTION, answer: str = ANSWER) -> None:
+        self.store, self.question, self.answer = store, question, answer
         self.chat_id = _new_chat(store).id
 
     def keep_turn(self) -> None:
         """As the engine does it, without the engine."""
         begun = self.store.transact(
             lambda cursor: begin_turn(
-                cursor, self.chat_id, (Text(QUESTION),), QUESTION, model=MODEL, provider="function"
+                cursor,
+                self.chat_id,
+                (Text(QUESTION),),
+                QUESTION,
+                model=MODEL,
+                provider="function",
+                persist=WHOLE,
             )
         )
         message = replace(
             begun.assistant,
             status="complete",
-            content=ANSWER,
-            parts=(Text(ANSWER),),
+            content=self.answer,
+            parts=(Text(self.answer),),
             input_tokens=100,
             output_tokens=50,
             finished_at=begun.user.created_at,
@@ -110,8 +121,8 @@ class Kept:
         row = RequestRow(1, 1, "function", MODEL, utc_now(), 5.0, usage=Usage(100, 50))
 
         def save(cursor: duckdb.DuckDBPyConnection) -> None:
-            save_request(cursor, message, row)
-            update_assistant(cursor, message)
+            save_request(cursor, message, row, WHOLE)
+            update_assistant(cursor, message, WHOLE)
 
         self.store.transact(save)
 
@@ -126,9 +137,17 @@ def _took_ms(work: Callable[[], object]) -> float:
     return (time.perf_counter() - began) * 1000
 
 
+def filled(path: Path, rows: int) -> duckdb.DuckDBPyConnection:
+    """A new file with nbchat's tables and messages that belong to no chat."""
+    database = duckdb.connect(str(path))
+    database.execute(schema_sql())
+    database.execute(FILL, [rows])
+    return database
+
+
 def measure(folder: Path, turns: int, rows: int, history: int) -> dict[str, list[float]]:
     """Milliseconds of every turn, by kind; a chat begins anew after `history` turns."""
-    bare = Bare(folder / "bare.duckdb", rows)
+    bare = Bare(filled(folder / "bare.duckdb", rows))
     store = nbchat.open_store(folder / "kept.duckdb")
     store.sql(FILL, [rows], write=True)
     kept, chat = Kept(store), _new_chat(store)

@@ -11,11 +11,15 @@ __version__ = "0.1.0"
 _HOMES = {
     "Chat": "chat",
     "create_chat": "chat",
-    "delete_chat": "chat",
-    "list_chats": "chat",
     "load_chat": "chat",
-    "sql": "chat",
-    "stats": "chat",
+    "compact": "stores",
+    "delete_chat": "stores",
+    "doctor": "stores",
+    "list_chats": "stores",
+    "purge": "stores",
+    "search": "stores",
+    "sql": "stores",
+    "stats": "stores",
     "Store": "store",
     "open_store": "store",
     "Message": "messages",
@@ -79,12 +83,16 @@ __all__ = [
     "UnknownModel",
     "UnknownProvider",
     "__version__",
+    "compact",
     "create_chat",
     "delete_chat",
+    "doctor",
     "list_chats",
     "load_chat",
     "load_ipython_extension",
     "open_store",
+    "purge",
+    "search",
     "sql",
     "stats",
     "tool",
@@ -133,15 +141,7 @@ def unload_ipython_extension(shell: Any) -> None:
 
 
 if TYPE_CHECKING:
-    from nbchat.chat import (
-        Chat,
-        create_chat,
-        delete_chat,
-        list_chats,
-        load_chat,
-        sql,
-        stats,
-    )
+    from nbchat.chat import Chat, create_chat, load_chat
     from nbchat.errors import (
         AuthFailed,
         BadRequest,
@@ -171,4 +171,14 @@ if TYPE_CHECKING:
     )
     from nbchat.messages import Message
     from nbchat.store import Store, open_store
+    from nbchat.stores import (
+        compact,
+        delete_chat,
+        doctor,
+        list_chats,
+        purge,
+        search,
+        sql,
+        stats,
+    )
     from nbchat.tools import Tool, tool

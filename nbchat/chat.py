@@ -6,6 +6,7 @@ Composition only: the engine runs turns, the store keeps them, analytics answers
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
@@ -21,31 +22,36 @@ from nbchat.engine.running import (
     stop_abandoned,
     wait_async,
 )
-from nbchat.errors import ConfigError, StoreError
+from nbchat.errors import ConfigError
 from nbchat.exchange import Settings
+from nbchat.export import export_chat
 from nbchat.messages import Message, Text
 from nbchat.options import (
     changed,
     checked,
     checked_key,
     checked_mapping,
+    checked_persist,
     checked_rounds,
     checked_text,
     checked_timeout,
     checked_url,
     is_near,
+    persist_settings,
+    stored_persist,
 )
 from nbchat.providers import find_provider, split_model
-from nbchat.store import Store, open_store
+from nbchat.store import Store, StorePlace, open_store
 from nbchat.store.chats import (
     ChatRow,
-    delete_chat_rows,
+    archive_chat,
     load_chat_row,
     merge_metadata,
     save_chat,
     update_chat,
 )
 from nbchat.store.identity import new_id
+from nbchat.store.persist import recalled
 from nbchat.store.turns import load_messages
 from nbchat.store.values import hide
 from nbchat.tools import by_name
@@ -53,14 +59,17 @@ from nbchat.tools import by_name
 if TYPE_CHECKING:
     import pandas
 
-StorePlace = Store | str | os.PathLike[str] | None
-
 
 class Chat:
     """A conversation whose every turn is stored before you see it end.
 
     Made by `create_chat` and `load_chat`. The store is its only history: two Chat objects of
     one chat, here or in another notebook, are the same conversation.
+
+    `persist={"tool_calls": False, "requests": False}` keeps no rows of these; stats() then says
+    NA for what they would tell. `log_content=False` stores every metric, but nothing that is
+    asked, answered, thought or passed to a tool: this Chat object alone remembers that, and a
+    reloaded one goes on without it. Name, instructions and metadata are stored in any case.
     """
 
     def __init__(
@@ -83,6 +92,8 @@ class Chat:
         respond: Callable[..., Any] | None = None,
         table_names: Mapping[str, str] | None = None,
         columns: Mapping[str, Any] | None = None,
+        persist: Mapping[str, bool] | None = None,
+        log_content: bool = True,
     ) -> None:
         self.model = model if model is not None else default_model()
         self.provider, _ = split_model(self.model)
@@ -96,6 +107,7 @@ class Chat:
         )
         self._max_tool_rounds = checked_rounds(max_tool_rounds)
         self._base_url = checked_url(base_url)
+        self._persist = checked_persist(persist, log_content)
         self._start(api_key, tools, respond, said_url=True)
         row = ChatRow(
             self.id, name, self.model, self.provider, instructions,
@@ -119,6 +131,7 @@ class Chat:
         self._tools = by_name(tools)
         self._respond = respond
         self._turns: WeakSet[Running] = WeakSet()
+        self._remembered: dict[str, Message] = {}
 
     @classmethod
     def _from_row(cls, store: Store, row: ChatRow) -> Self:
@@ -131,6 +144,7 @@ class Chat:
         chat._settings = Settings(**{key: stored[key] for key in known & stored.keys()})
         chat._max_tool_rounds = stored.get("max_tool_rounds", MAX_TOOL_ROUNDS)
         chat._base_url = stored.get("base_url")
+        chat._persist = stored_persist(stored)
         return chat
 
     def _stored_settings(self) -> dict[str, Any]:
@@ -138,6 +152,7 @@ class Chat:
         if self._settings.temperature is not None:
             settings["temperature"] = self._settings.temperature
         settings["max_tool_rounds"] = self._max_tool_rounds
+        settings |= persist_settings(self._persist)
         return settings | ({"base_url": self._base_url} if self._base_url else {})
 
     # Asking ------------------------------------------------------------------------------
@@ -151,36 +166,27 @@ class Chat:
         """
         refuse_on_engine()
         close_abandoned(self.id)
-        return self._run(self._plan(text, stream=False, **options)).wait()
+        return Running(self._plan(text, stream=False, **options)).wait()
 
     def ask_stream(self, text: str, **options: Any) -> Stream:
         """The turn's events as they come; leaving the loop stops it and keeps what arrived."""
         close_abandoned(self.id)
-        stream = Stream(self._plan(text, stream=True, **options))
-        self._turns.add(stream.running)
-        return stream
+        return Stream(self._plan(text, stream=True, **options))
 
     async def aask(self, text: str, **options: Any) -> Message:
         """`ask`, awaited; cancelling stops the turn."""
         stop_abandoned(self.id)
-        return await wait_async(self._run(self._plan(text, stream=False, **options)))
+        return await wait_async(Running(self._plan(text, stream=False, **options)))
 
     def aask_stream(self, text: str, **options: Any) -> AsyncStream:
         """`ask_stream` for `async for`."""
         stop_abandoned(self.id)
-        stream = AsyncStream(self._plan(text, stream=True, **options))
-        self._turns.add(stream.running)
-        return stream
+        return AsyncStream(self._plan(text, stream=True, **options))
 
     def stop(self) -> None:
         """End the running turn from any thread; what arrived is kept."""
         for turn in list(self._turns):
             turn.cancel()
-
-    def _run(self, plan: Plan) -> Running:
-        running = Running(plan)
-        self._turns.add(running)
-        return running
 
     def _plan(
         self,
@@ -194,8 +200,7 @@ class Chat:
     ) -> Plan:
         if not isinstance(text, str) or not text.strip():
             raise ConfigError(f"There is nothing to ask in {text!r}. Give some text.")
-        for key in all_keys():
-            hide(key)
+        _hide_keys()
         return Plan(
             store=self.store,
             chat_id=self.id,
@@ -209,6 +214,9 @@ class Chat:
             stream=stream,
             wait=wait,
             idle_s=checked_timeout(timeout),
+            persist=self._persist,
+            remembered=self._remembered,
+            turns=self._turns,
         )
 
     def _target(self) -> Target:
@@ -224,19 +232,34 @@ class Chat:
     # Looking back ------------------------------------------------------------------------
 
     def messages(self, as_frame: bool = False) -> Any:
-        """The conversation, first to last: Messages, or with `as_frame=True` one row each."""
+        """The conversation, first to last: Messages, or with `as_frame=True` one row each.
+
+        What was said under `log_content=False` is in the Messages of the Chat object that asked
+        only; otherwise such a message is empty, with a `content_removed_at`.
+        """
         if as_frame:
             return usage.chat_messages(self.store, self.id)
 
         def load(cursor: Any) -> list[Message]:
             row = load_chat_row(cursor, self.id)
-            return load_messages(cursor, self.id, row.head_message_id if row else None)
+            messages = load_messages(cursor, self.id, row.head_message_id if row else None)
+            return [recalled(message, self._remembered) for message in messages]
 
         return self.store.read(load)
 
     def stats(self, by: str | None = None) -> "pandas.DataFrame":
         """What this chat used: one row, or one per model, turn, tool, day or status."""
         return usage.usage(self.store, by, chat_id=self.id)
+
+    def export(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the conversation to a file for its owner only; where it is.
+
+        The path's ending is the format: .md, .html (one page that runs and loads nothing),
+        .jsonl (everything that is stored, one message a line) or .ipynb. Raises ConfigError for
+        another ending, or a file that is there already unless `overwrite=True`.
+        """
+        _hide_keys()
+        return export_chat(self.store, self.id, path, overwrite=overwrite)
 
     # Settings; each is stored at once, and returns the chat ----------------------------------
 
@@ -293,6 +316,18 @@ class Chat:
         self.name = checked_text(name, "name")
         return self._store(name=self.name)
 
+    def archive(self) -> Self:
+        """Put the chat away: `list_chats()` no longer shows it, all else works as before."""
+        return self._archive(True)
+
+    def unarchive(self) -> Self:
+        """Have `list_chats()` show the chat again."""
+        return self._archive(False)
+
+    def _archive(self, archived: bool) -> Self:
+        self.store.transact(lambda cursor: archive_chat(cursor, self.id, archived=archived))
+        return self
+
     def update_metadata(self, patch: Mapping[str, Any]) -> Self:
         """Merge into the metadata, key by key, in the store."""
         given = checked_mapping(patch, "metadata")
@@ -306,6 +341,12 @@ class Chat:
     def __repr__(self) -> str:
         name = f"{self.name!r}, " if self.name else ""
         return f"Chat({name}{self.model!r}, id={self.id!r})"
+
+
+def _hide_keys() -> None:
+    """Have no key of this process stored or exported."""
+    for key in all_keys():
+        hide(key)
 
 
 def create_chat(model: str | None = None, **options: Any) -> Chat:
@@ -337,58 +378,3 @@ def load_chat(
     chat = Chat._from_row(place, row)
     chat._start(api_key, tools, respond)
     return chat
-
-
-def list_chats(
-    *, store: StorePlace = None, table_names: Mapping[str, str] | None = None
-) -> "pandas.DataFrame":
-    """One row per chat, the latest first: id, name, model, turns, cost_usd, updated_at ..."""
-    return usage.chats(open_store(store, table_names=table_names))
-
-
-def delete_chat(
-    id_or_name: str,
-    *,
-    store: StorePlace = None,
-    table_names: Mapping[str, str] | None = None,
-) -> None:
-    """Delete a chat and everything that belongs to it; raises StoreError if there is none."""
-
-    def delete(cursor: Any) -> None:
-        row = load_chat_row(cursor, str(id_or_name))
-        if row is None:
-            raise StoreError(
-                f"No chat is called {id_or_name!r}. list_chats() shows those there are."
-            )
-        delete_chat_rows(cursor, row.id)
-
-    open_store(store, table_names=table_names).transact(delete)
-
-
-def stats(
-    by: str | None = None,
-    since: usage.Time | None = None,
-    until: usage.Time | None = None,
-    *,
-    store: StorePlace = None,
-    table_names: Mapping[str, str] | None = None,
-) -> "pandas.DataFrame":
-    """What the whole store used: one row, or one per model, turn, tool, day, status, chat,
-    provider, agent or `metadata.KEY`, the key first."""
-    place = open_store(store, table_names=table_names)
-    return usage.usage(place, by, since=since, until=until)
-
-
-def sql(
-    question: str,
-    params: Any = None,
-    *,
-    store: StorePlace = None,
-    frames: Mapping[str, Any] | None = None,
-    write: bool = False,
-) -> "pandas.DataFrame":
-    """The answer to one read-only question about the store, as a frame.
-
-    `frames` are pandas frames the SQL may name; `write=True` runs any SQL. Raises SqlRefused.
-    """
-    return open_store(store).sql(question, params, frames=frames, write=write)

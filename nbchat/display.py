@@ -37,6 +37,7 @@ def chat_bundle(chat: "Chat", include: Any = None, exclude: Any = None) -> dict[
         "cost_usd": known(used["cost_usd"]),
         "cost_complete": bool(used["cost_complete"]),
         "store_path": short_path(chat.store.path),
+        "is_recorded": known(used["requests"]) is not None,
     }
     return {"text/html": render_card(**facts), "text/plain": plain_card(**facts)}
 

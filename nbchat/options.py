@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from nbchat.errors import ConfigError
 from nbchat.exchange import Secret, Settings
 from nbchat.http import LOOPBACK
+from nbchat.store.persist import Persist
 from nbchat.store.values import clean, hide
 
 OTHER_OPTIONS = ("tools", "timeout", "wait")
@@ -94,6 +95,36 @@ def checked_rounds(rounds: int) -> int:
     if not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 0:
         raise ConfigError(f"max_tool_rounds={rounds!r} is not a number of rounds, 0 or more.")
     return rounds
+
+
+def checked_persist(persist: Any, log_content: Any) -> Persist:
+    """What of a turn is kept; what is not said is."""
+    rows = {} if persist is None else persist
+    if (
+        not isinstance(rows, Mapping)
+        or not set(rows) <= {"tool_calls", "requests"}
+        or not all(isinstance(value, bool) for value in rows.values())
+    ):
+        raise ConfigError(
+            f"persist={persist!r} is not a choice. Say True or False for its keys tool_calls and "
+            "requests."
+        )
+    if not isinstance(log_content, bool):
+        raise ConfigError(f"log_content={log_content!r} is neither True nor False.")
+    return Persist(**rows, content=log_content)
+
+
+def persist_settings(persist: Persist) -> dict[str, Any]:
+    """What is switched off, as a chat's settings hold it; `stored_persist` is its inverse."""
+    rows = {"tool_calls": persist.tool_calls, "requests": persist.requests}
+    off = {name: value for name, value in rows.items() if not value}
+    content: dict[str, Any] = {} if persist.content else {"log_content": False}
+    return content | ({"persist": off} if off else {})
+
+
+def stored_persist(settings: Mapping[str, Any]) -> Persist:
+    """What of a turn is kept, as a chat's settings have it."""
+    return checked_persist(settings.get("persist"), settings.get("log_content", True))
 
 
 def checked_timeout(timeout: float | None) -> float | None:

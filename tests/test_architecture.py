@@ -20,8 +20,8 @@ LAYERS = [
     {"providers"},
     {"http", "store"},
     {"engine"},
-    {"default_model", "options", "analytics"},
-    {"chat"},
+    {"default_model", "options", "analytics", "export"},
+    {"chat", "stores"},
     {"cli", "display", "testing"},
     {"magics"},
 ]

@@ -21,5 +21,7 @@ def question_sql(name: str) -> str:
 
 def answer(store: Store, name: str, **params: Any) -> "pandas.DataFrame":
     """The question's rows."""
+    import pandas  # noqa: F401  # its slow first load must not hold the store
+
     sql = question_sql(name)
     return store.read(lambda cursor: frame_of(cursor, sql, params or None))

@@ -1,8 +1,10 @@
 """Usage and cost: of a chat or the whole store, in all or by a key."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+from nbchat.analytics.conditions import checked_limit, metadata_json
 from nbchat.analytics.run import answer
 from nbchat.errors import ConfigError
 from nbchat.store import Store
@@ -28,16 +30,19 @@ def usage(
 
     Sums skip what is unknown; a sum of nothing known is NA, and `cost_complete` says
     whether every request had a price. An empty store gives zeros, or no rows with `by`.
-    Raises ConfigError for an unknown key.
+    What none of a row's chats records (`persist=`) is NA, never 0; where only some do, it is
+    the sum of theirs, and the cost is not complete. Raises ConfigError for an unknown key.
     """
     _check(by, CHAT_KEYS if chat_id else STORE_KEYS)
-    bounds = {"chat_id": chat_id, "since": _utc(since, "since"), "until": _utc(until, "until")}
+    bounds = {"chat_id": chat_id, "since": utc_of(since, "since"), "until": utc_of(until, "until")}
     if by == "tool":
         return answer(store, "usage_by_tool", **bounds)
     key, _, field = (by or "").partition(".")
     frame = answer(store, "usage", by=key or None, field=field or None, **bounds)
     if by is None:
-        return frame.drop(columns="key") if len(frame) else _zeros(frame)
+        if frame.empty:
+            return answer(store, "usage_of_nothing", chat_id=chat_id)
+        return frame.drop(columns="key")
     return _named(frame, by)
 
 
@@ -49,7 +54,7 @@ def _check(by: str | None, keys: tuple[str, ...]) -> None:
         raise ConfigError(f"stats cannot be grouped by {by!r}. Use one of: {known}.")
 
 
-def _utc(time: Time | None, name: str) -> datetime | None:
+def utc_of(time: Time | None, name: str) -> datetime | None:
     """The time without a zone, in UTC, as the store has it."""
     if time is None:
         return None
@@ -65,14 +70,6 @@ def _utc(time: Time | None, name: str) -> datetime | None:
     return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
 
 
-def _zeros(frame: "pandas.DataFrame") -> "pandas.DataFrame":
-    """One row for a store with nothing in it."""
-    empty = frame.drop(columns="key")
-    row: dict[str, Any] = dict.fromkeys(empty.columns, 0) | {"cost_complete": True}
-    empty.loc[0] = row
-    return empty.astype(frame.drop(columns="key").dtypes.to_dict())
-
-
 def _named(frame: "pandas.DataFrame", by: str) -> "pandas.DataFrame":
     """The key column under its name and with its type."""
     import pandas as pd  # takes longer to load than all of nbchat
@@ -84,9 +81,24 @@ def _named(frame: "pandas.DataFrame", by: str) -> "pandas.DataFrame":
     return frame.rename(columns={"key": by})
 
 
-def chats(store: Store) -> "pandas.DataFrame":
-    """One row per chat, the latest first: id, name, model, turns, cost, times, metadata."""
-    return answer(store, "chats")
+def chats(
+    store: Store,
+    *,
+    archived: bool | None = False,
+    metadata: Mapping[str, Any] | None = None,
+    limit: int | None = None,
+) -> "pandas.DataFrame":
+    """One row per chat, the latest first: id, name, model, turns, cost, times, metadata.
+
+    `archived` None gives those that were put away and those that were not.
+    """
+    if archived not in (None, True, False):
+        raise ConfigError(f"archived={archived!r} is none of True, False and None (for both).")
+    return answer(
+        store, "chats",
+        archived=archived, metadata=metadata_json(metadata),
+        limit=None if limit is None else checked_limit(limit),
+    )  # fmt: skip
 
 
 def chat_messages(store: Store, chat_id: str) -> "pandas.DataFrame":

@@ -1,13 +1,15 @@
-"""What one turn needs to know, fixed when it is asked. Values only."""
+"""What one turn needs to know, fixed when it is asked; and what its chat remembers of others."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakSet
 
 from nbchat.exchange import Settings
-from nbchat.messages import Part
+from nbchat.messages import Message, Part
 from nbchat.providers import Provider
 from nbchat.store import Store
+from nbchat.store.persist import WHOLE, Persist, read_back
 from nbchat.tools import Tool
 
 MAX_TOOL_ROUNDS = 10
@@ -34,7 +36,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One turn of one chat; `idle_s` is how long the provider may be silent, in seconds."""
+    """One turn of one chat; `idle_s` is how long the provider may be silent, in seconds.
+
+    `remembered` is the chat's: whole messages by id, of which the store may keep the metrics
+    only. Each turn of the chat adds its own. `turns` are the chat's, too: those that it can
+    stop.
+    """
 
     store: Store
     chat_id: str
@@ -48,3 +55,11 @@ class Plan:
     stream: bool = False
     wait: bool = True
     idle_s: float | None = None
+    persist: Persist = WHOLE
+    remembered: dict[str, Message] = field(default_factory=dict, repr=False)
+    turns: "WeakSet[Any]" = field(default_factory=WeakSet, repr=False)
+
+    def remember(self, message: Message) -> None:
+        """Have later turns of the chat know this message, if the store does not keep it whole."""
+        if not self.persist.content:
+            self.remembered[message.id] = read_back(message)

@@ -10,7 +10,7 @@ from nbchat.engine.plan import Target
 from nbchat.exchange import Reply, Usage
 from nbchat.messages import Part, Text, Thinking, ToolCall
 from nbchat.prices import cost_of
-from nbchat.store.turns import RequestRow
+from nbchat.store.rows import RequestRow
 from nbchat.store.values import clean_part
 
 COUNTS = (

@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -34,6 +35,7 @@ from nbchat.events import Event
 from nbchat.messages import Message
 from nbchat.prices import price_list
 from nbchat.store import Store
+from nbchat.store.persist import recalled
 from nbchat.store.turns import Begun, begin_turn
 
 # short enough that Ctrl-C is heard where waiting itself cannot be interrupted
@@ -76,6 +78,7 @@ class Running:
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
         self._warming: asyncio.Future[Any] | None = None
+        plan.turns.add(self)  # before it begins: from then on somebody may stop it
         token = _asking.set(_asking.get() | {key})
         try:
             submit(self._run(key))
@@ -116,7 +119,7 @@ class Running:
         target = plan.target
 
         def begin() -> Begun:
-            return plan.store.transact(
+            begun = plan.store.transact(
                 lambda cursor: begin_turn(
                     cursor,
                     plan.chat_id,
@@ -124,8 +127,12 @@ class Running:
                     plan.content,
                     model=target.full_model,
                     provider=target.provider.name,
+                    persist=plan.persist,
                 )
             )
+            plan.remember(begun.user)
+            history = (recalled(message, plan.remembered) for message in begun.history)
+            return replace(begun, history=tuple(history))
 
         while True:
             try:

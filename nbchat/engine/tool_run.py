@@ -16,7 +16,9 @@ from nbchat.events import Event, ToolEndEvent, ToolStartEvent
 from nbchat.messages import Message, Part, Thinking, ToolCall, ToolResult
 from nbchat.store.file import Cursor
 from nbchat.store.identity import new_id
-from nbchat.store.turns import ToolCallRow, end_tool_call, update_assistant
+from nbchat.store.persist import Persist
+from nbchat.store.rows import ToolCallRow
+from nbchat.store.turns import end_tool_call, update_assistant
 from nbchat.tools import Tool, text_of_result
 
 
@@ -49,6 +51,7 @@ class Caller(Protocol):
 
     parts: list[Part]
     message_id: str
+    persist: Persist
     emit: Callable[[Event], None]
 
     def snapshot(self) -> Message: ...
@@ -163,8 +166,9 @@ async def _save(turn: Caller, prepared: PreparedCall, outcome: Outcome, duration
     snapshot = turn.snapshot()
 
     def save(cursor: Cursor) -> None:
-        end_tool_call(cursor, prepared.row.id, outcome.status, outcome.text, duration_ms)
-        update_assistant(cursor, snapshot)
+        id_, status, text = prepared.row.id, outcome.status, outcome.text
+        end_tool_call(cursor, id_, status, text, duration_ms, persist=turn.persist)
+        update_assistant(cursor, snapshot, turn.persist)
 
     await turn.save(save)
 

@@ -42,9 +42,9 @@ from nbchat.events import DoneEvent, Event, RetryEvent, TextEvent, ThinkingEvent
 from nbchat.exchange import Delta, Reply, Request, Usage
 from nbchat.messages import JSON, Message, Part, Text
 from nbchat.store.file import Cursor
+from nbchat.store.rows import RequestRow
 from nbchat.store.turns import (
     Begun,
-    RequestRow,
     drop_assistant,
     fail_user,
     save_request,
@@ -68,6 +68,7 @@ class Turn:
         self, plan: Plan, begun: Begun, emit: Callable[[Event], None], worker: Worker
     ) -> None:
         self.plan = plan
+        self.persist = plan.persist
         self.begun = begun
         self.parts: list[Part] = []
         self.emit = emit
@@ -113,19 +114,20 @@ class Turn:
     async def _kept(self, error: StoreError) -> StoreError:
         """The error, once what was paid for is out of danger; it says where that is."""
         answer = error.unsaved or self.snapshot(status="interrupted")
-        said = str(error)
-        if answer.parts:
-            try:
-                place = await settled(
-                    self._worker.do(lambda: self.plan.store.keep(answer, self._rows)), last=True
-                )
-                if place is not None:
-                    said += f" The answer is kept in {str(place)!r} until the store opens again."
-            except OSError as trouble:
-                said += f" The answer is in this error's .unsaved only ({trouble})."
-        kept = type(error)(said)
+        self.plan.remember(answer)
+        kept = type(error)(f"{error}{await self._aside(answer) if answer.parts else ''}")
         kept.unsaved = answer
         return kept
+
+    async def _aside(self, answer: Message) -> str:
+        """Put what may be stored of the answer beside the file; what there is to say of that."""
+        store, kept = self.plan.store, self.persist.answer(answer, self._rows)
+        what = "The answer is" if self.persist.content else "Only what the answer used is"
+        try:
+            place = await settled(self._worker.do(lambda: store.keep(*kept)), last=True)
+        except OSError as trouble:
+            return f" The answer is in this error's .unsaved only ({trouble})."
+        return f" {what} kept in {str(place)!r} until the store opens again." if place else ""
 
     async def _rounds(self) -> Message:
         while True:
@@ -172,10 +174,10 @@ class Turn:
         snapshot = self.snapshot()
 
         def save(cursor: Cursor) -> None:
-            save_request(cursor, snapshot, row)
+            save_request(cursor, snapshot, row, self.persist)
             for call in self._prepared:
-                save_tool_call(cursor, snapshot, call.row)
-            update_assistant(cursor, snapshot)
+                save_tool_call(cursor, snapshot, call.row, self.persist)
+            update_assistant(cursor, snapshot, self.persist)
 
         await self.save(save)
 
@@ -237,9 +239,9 @@ class Turn:
     async def _record(self, attempt: Attempt, error: BaseException) -> None:
         """Store an attempt that failed or was stopped, if it was made at all."""
         if not isinstance(error, ConfigError):
-            row = request_row(self.plan.target, attempt, error)
+            row, message = request_row(self.plan.target, attempt, error), self.begun.assistant
             self._rows.append(row)
-            await self.save(lambda cursor: save_request(cursor, self.begun.assistant, row))
+            await self.save(lambda cursor: save_request(cursor, message, row, self.persist))
 
     def _show(self, delta: Delta) -> None:
         text = clean(delta.text)
@@ -261,7 +263,7 @@ class Turn:
     async def _save_quietly(self, snapshot: Message, saves: int) -> None:
         def save(cursor: Cursor) -> None:
             if self._saves == saves:  # nothing newer was stored while this waited in line
-                update_assistant(cursor, snapshot)
+                update_assistant(cursor, snapshot, self.persist)
 
         store = self.plan.store
         try:
@@ -312,8 +314,8 @@ class Turn:
         message = self.snapshot(status="complete")
 
         def save(cursor: Cursor) -> None:
-            save_request(cursor, message, row)
-            update_assistant(cursor, message)
+            save_request(cursor, message, row, self.persist)
+            update_assistant(cursor, message, self.persist)
 
         await self._end(message, save)
         self._tell_usage(row.usage)
@@ -325,17 +327,19 @@ class Turn:
         last = self.parts[-1].round if self.parts else 0
         self.parts.append(Text(text, round=last + 1))
         message = replace(self.snapshot(status="complete"), content=text, finish_reason="stop")
-        await self._end(message, lambda cursor: update_assistant(cursor, message))
+        await self._end(message, lambda cursor: update_assistant(cursor, message, self.persist))
         return message
 
     async def _stop(self, reason: BaseException, *, error: JSON) -> Message:
         """End the turn with what arrived; the placeholder goes if that is nothing."""
         message = replace(self.snapshot(self._arriving(), status="stopped"), error=error)
-        write = update_assistant if message.parts else drop_assistant
 
         def save(cursor: Cursor) -> None:
             stop_tool_calls(cursor, message.id)
-            write(cursor, message)
+            if message.parts:
+                update_assistant(cursor, message, self.persist)
+            else:
+                drop_assistant(cursor, message)
 
         await self._end(message, save)
         return message
@@ -349,18 +353,20 @@ class Turn:
 
         def save(cursor: Cursor) -> None:
             for row in self._rows:  # one that is there already stays as it is
-                save_request(cursor, self.begun.assistant, row)
+                save_request(cursor, self.begun.assistant, row, self.persist)
             stop_tool_calls(cursor, self.begun.assistant.id)
             drop_assistant(cursor, self.begun.assistant)
-            fail_user(cursor, self.begun.user.id, failed)
+            fail_user(cursor, self.begun.user.id, failed, self.persist)
 
         try:
             await self._end(self.snapshot(status="failed"), save)
+            self.plan.remember(replace(self.begun.user, error=failed))
         except Exception as cleanup:
             error.add_note(f"The failed turn could not be cleaned up: {cleanup}")
 
     async def _end(self, message: Message, work: Callable[[Cursor], None]) -> None:
         self._saves += 1
+        self.plan.remember(message)
         store = self.plan.store
         try:
             await settled(self._worker.do(lambda: store.transact(work)), last=True)

@@ -18,16 +18,21 @@ def plain_card(
     cost_usd: Decimal | float | None,
     cost_complete: bool,
     store_path: str | None,
+    is_recorded: bool = True,
 ) -> str:
-    """The chat in one line of text; what is None is left out, but for the cost."""
+    """The chat in one line of text; what is None is left out, but for the cost.
+
+    Without `is_recorded` the chat keeps no rows of what it uses, and the line says that instead.
+    """
     known = [count for count in (input_tokens, output_tokens) if count is not None]
+    tokens = f"{sum(known):,} tokens" if known else None
+    used = [tokens, cost_in_words(cost_usd, cost_complete)]
     return joined(
         [
             name,
             model,
             f"{turns:,} turn{'' if turns == 1 else 's'}",
-            f"{sum(known):,} tokens" if known else None,
-            cost_in_words(cost_usd, cost_complete),
+            *(used if is_recorded else ["usage not recorded"]),
             store_path,
         ]
     )
@@ -43,6 +48,7 @@ def render_card(
     cost_usd: Decimal | float | None,
     cost_complete: bool,
     store_path: str | None,
+    is_recorded: bool = True,
 ) -> str:
     """The same line as HTML."""
     line = plain_card(
@@ -54,6 +60,7 @@ def render_card(
         cost_usd=cost_usd,
         cost_complete=cost_complete,
         store_path=store_path,
+        is_recorded=is_recorded,
     )
     return f'<div class="nbchat-card tex2jax_ignore mathjax_ignore">{escaped(line)}</div>'
 

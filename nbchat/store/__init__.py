@@ -7,8 +7,9 @@ through its transactions.
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -19,13 +20,17 @@ from nbchat.exchange import Secret
 from nbchat.messages import Message
 from nbchat.store import spool
 from nbchat.store.compact import compact
+from nbchat.store.doctor import doctor
 from nbchat.store.file import MAIN, MEMORY, Cursor, StoreFile
 from nbchat.store.migrate import Migration, due, migrate
 from nbchat.store.names import TableNames, table_names_of
+from nbchat.store.parquet import export_parquet
 from nbchat.store.place import warn_of_network
+from nbchat.store.purge import purge
+from nbchat.store.rows import RequestRow
 from nbchat.store.schema import MigrationDue, apply_schema, is_current
-from nbchat.store.sql import ask_sql, run_sql
-from nbchat.store.turns import RequestRow, recover
+from nbchat.store.sql import ask_sql, limits_of, run_sql
+from nbchat.store.turns import recover
 from nbchat.store.values import hide
 
 if TYPE_CHECKING:
@@ -112,6 +117,10 @@ class Store:
             return None
         return spool.keep(self._spool, self.names.of("chats"), message, requests)
 
+    def drop_kept(self, chat_ids: Collection[str]) -> None:
+        """Remove the answers of deleted chats that wait beside the file."""
+        spool.drop_chats(self._spool, chat_ids)
+
     def sql(
         self,
         sql: str,
@@ -119,16 +128,27 @@ class Store:
         *,
         frames: Mapping[str, Any] | None = None,
         write: bool = False,
+        max_rows: int | None = None,
+        timeout: float | None = None,
+        max_memory: str | int | None = None,
     ) -> "pandas.DataFrame":
         """The answer to one read-only question about the store, as a frame.
 
         `frames` are pandas frames the SQL may name. `write=True` runs any SQL instead, in
-        one transaction, without the lock-down. Raises SqlRefused.
+        one transaction, without the lock-down.
+        A running question keeps every other notebook out of the store, for `timeout` seconds
+        of running at most; only a single huge value can hold it longer, until it is computed.
+        `max_rows` is how many rows the answer may have. `max_memory` (bytes, or "512MB") is
+        what DuckDB's buffers may take, for a question about a store in a file; the frame and
+        single huge values are not counted. None of them is no limit.
+        Raises SqlRefused, and beyond a limit nothing was written; ConfigError for a limit that
+        makes no sense.
         """
+        limits = limits_of(max_rows, timeout, max_memory)
         self.read(lambda cursor: None)
         if write:
-            return run_sql(self._file, sql, params, self.schema)
-        return ask_sql(self._file, sql, frames, params, self.schema)
+            return run_sql(self._file, sql, params, self.schema, limits=limits)
+        return ask_sql(self._file, sql, frames, params, self.schema, limits=limits)
 
     def compact(self) -> "pandas.DataFrame":
         """Write the file anew, so that what was deleted or removed is no longer in its bytes.
@@ -139,6 +159,54 @@ class Store:
         import pandas as pd  # takes longer to load than all of nbchat
 
         return pd.DataFrame([asdict(compact(self._file))]).astype("Int64")
+
+    def export(
+        self, folder: "str | os.PathLike[str]", *, overwrite: bool = False
+    ) -> "pandas.DataFrame":
+        """Write the whole store to `folder` as Parquet, one file per table; one row for each.
+
+        Columns: table (its default name), rows, path. The folder is made if there is none, for
+        its owner only. The files are not encrypted, whatever the store is. Raises ConfigError
+        for a file that is there already, unless `overwrite=True`.
+        """
+        import pandas as pd  # takes longer to load than all of nbchat
+
+        self.read(lambda cursor: None)
+        place = Path(folder).expanduser()
+        written = export_parquet(self._file, self.names, self.schema, place, overwrite=overwrite)
+        return pd.DataFrame(map(asdict, written)).astype(
+            {"table": "string", "rows": "Int64", "path": "string"}
+        )
+
+    def doctor(self, *, repair: bool = False) -> "pandas.DataFrame":
+        """What is wrong in the store: one row per check, always all of them, in one order.
+
+        Columns: check, rows (how many are wrong; NA if damage kept it from looking), repaired
+        (how many of them this call repaired), what (a sentence with what to do), ids (JSON
+        list of up to 20 ids, or names of tables or files). `repair=True` repairs what can be
+        without a person, in one transaction. Money is never changed.
+        """
+        return doctor(self, repair=repair)
+
+    def purge(
+        self,
+        older_than: timedelta | date | str,
+        *,
+        content_only: bool = False,
+        dry_run: bool = False,
+    ) -> "pandas.DataFrame":
+        """Delete turns that began before a time, and chats whose last turn was before it.
+
+        One row: chats, messages, tool_calls, requests, agent_sessions (rows deleted) and
+        older_than, the time. `older_than` is an age (a timedelta, or "90m", "12h", "30d",
+        "8w", "1y") or a time (ISO text, a date; UTC unless it says otherwise). `content_only=True`
+        removes only what was said in the turns and keeps every metric; the counts are then of
+        rows that said something, and a chat's name, instructions and metadata stay.
+        `dry_run=True` counts the same and changes nothing. A running turn is never touched.
+        The text leaves the bytes of the file only with compact(), and backups never. Raises
+        ConfigError for what is no age or time, or is in the future.
+        """
+        return purge(self, older_than, content_only=content_only, dry_run=dry_run)
 
     def close(self) -> None:
         """Let go of the file now."""
@@ -157,6 +225,9 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.path!r})"
+
+
+StorePlace = Store | str | os.PathLike[str] | None
 
 
 def open_store(

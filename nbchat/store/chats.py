@@ -18,7 +18,9 @@ COLUMNS = """
   "head_message_id", "created_at", "updated_at"
 """
 OWN = set(re.findall(r"\w+", COLUMNS))
-CHANGEABLE = ("name", "model", "provider", "instructions", "settings", "metadata")
+CHANGEABLE = (
+    "name", "model", "provider", "instructions", "settings", "metadata", "archived_at"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,11 @@ def merge_metadata(cursor: Cursor, chat_id: str, patch: Mapping[str, JSON]) -> M
     merged = {**chat.metadata, **patch}
     update_chat(cursor, chat_id, {"metadata": merged})
     return merged
+
+
+def archive_chat(cursor: Cursor, chat_id: str, *, archived: bool) -> None:
+    """Put a chat away, or take it out again; nothing else about it changes."""
+    update_chat(cursor, chat_id, {"archived_at": utc_now() if archived else None})
 
 
 def delete_chat_rows(cursor: Cursor, chat_id: str) -> None:

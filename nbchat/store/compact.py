@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbchat.errors import StoreError
-from nbchat.store.file import MEMORY, Cursor, StoreFile, attach
+from nbchat.store.file import MEMORY, Cursor, StoreFile, attach, create
 
 # how many things of each kind a database has: both files must say the same
 CONTENTS = """
@@ -50,6 +50,11 @@ def compact(file: StoreFile) -> Compacted:
     with file.set_aside():
         with file.fresh_instance():
             pass  # takes in what a dead process left, so that no log outlives the old file
+        if os.path.exists(f"{file.path}.wal"):
+            raise StoreError(
+                f"{file.path!r} was not compacted and is as it was: there is no room to take its "
+                "log in. Make room and try again."
+            )
         fresh = Path(f"{file.path}.compact")
         before = os.path.getsize(file.path)
         try:
@@ -63,6 +68,7 @@ def compact(file: StoreFile) -> Compacted:
 def _write_anew(file: StoreFile, fresh: Path) -> None:
     _remove(fresh)
     with file.fresh_instance(read_only=True) as database:
+        create(database, str(fresh), file.key)
         attach(database, str(fresh), file.key, alias="fresh")
         # before anything that was said is in it
         os.close(os.open(f"{fresh}.wal", os.O_WRONLY | os.O_CREAT, 0o600))

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 from weakref import WeakSet
 
@@ -31,13 +32,20 @@ BUSY_TIMEOUT_S = 30.0
 FORK_WAIT_S = 10.0
 MEMORY = ":memory:"
 MAIN = "main"
+# DuckDB's words after a checkpoint failed: of what was committed, and of the instance
+DURABLE = "COMMIT succeeded and is durable"
+UNUSABLE = "has been invalidated"
 # settings of every DuckDB instance that a store is attached to
-INSTANCE: dict[str, str] = {}
+INSTANCE: dict[str, str | bool | int | float | list[str]] = {}
+# no temporary files: DuckDB lets SQL read all that is in their folder; nor any other file, for
+# it lets SQL overwrite the one that is attached, from a view that hides a COPY too
 LOCKDOWN = """
+set temp_directory = '';
 set enable_external_access = false;
 set autoinstall_known_extensions = false;
 set autoload_known_extensions = false;
 set python_enable_replacements = false;
+set disabled_filesystems = 'LocalFileSystem';
 set lock_configuration = true;
 """
 
@@ -61,6 +69,7 @@ class StoreFile:
         self._db: Cursor | None = None
         self._attached = False
         self._schema = MAIN
+        self._is_first = True
         self._used_at = 0.0
         self._keeper: threading.Thread | None = None
 
@@ -87,19 +96,33 @@ class StoreFile:
         try:
             cursor.begin()
             result = work(cursor)
-            self._guard_log(create=writes)
-            cursor.commit()
+            # the first transaction may apply the schema and end what dead processes left
+            self._guard_log(create=writes or self._is_first)
+            self._commit_log(cursor)
             self._guard_log(create=False)
+            self._is_first = False
             return result
-        except BaseException:
+        except BaseException as error:
             _roll_back(cursor)
+            if UNUSABLE in str(error):
+                self._detach()
             raise
         finally:
             self._busy = False
 
+    def _commit_log(self, cursor: Cursor) -> None:
+        """Commit; that the checkpoint due after it failed, on a full disk, takes nothing back."""
+        try:
+            cursor.commit()
+        except duckdb.IOException as error:
+            if DURABLE not in str(error):
+                raise
+            self._detach()  # the next transaction begins with what is in the log
+
     def _use(self, schema: str) -> None:
         if schema != self._schema:
             if schema != MAIN:
+                self._guard_log(create=True)
                 self._database().execute(f"create schema if not exists {place_of(schema)}")
             self._database().execute(f"use {place_of(schema)}")
             self._schema = schema
@@ -117,9 +140,11 @@ class StoreFile:
                 os.chmod(log, mode)
 
     def release(self) -> None:
-        """Let go of the file now; the next transaction attaches it again."""
+        """Let go of the file and of DuckDB's memory; the next transaction attaches it again."""
         with self._mutex:
             self._detach()
+            if self._gate:
+                self._drop()
 
     @contextlib.contextmanager
     def set_aside(self) -> Iterator[None]:
@@ -141,7 +166,9 @@ class StoreFile:
         with duckdb.connect(MEMORY, config=INSTANCE) as database:
             attach(database, self.path, self.key, read_only=read_only)
             database.execute("use store")
+            self._guard_log(create=not read_only)
             yield database
+        self._remove_empty_log()
 
     def _database(self) -> Cursor:
         if self._db is None:
@@ -171,10 +198,10 @@ class StoreFile:
         self._keep()
 
     def _attach_file(self) -> None:
-        created = self._gate is not None and not os.path.exists(self.path)
+        if self._gate is not None and not os.path.exists(self.path):
+            create(self._database(), self.path, self.key)
         attach(self._database(), self.path, self.key)
-        if created:
-            os.chmod(self.path, 0o600)
+        self._is_first = True
         self._schema = MAIN
         self._database().execute("use store")
         if self._gate is None:
@@ -281,19 +308,36 @@ def attach(
     if key is not None and not read_only:
         with contextlib.suppress(duckdb.Error):
             database.execute("load httpfs")  # what DuckDB writes encrypted files with
-    options = (["read_only"] if read_only else []) + (
-        [f"encryption_key {quoted(key)}"] if key is not None else []
-    )
-    listed = f" ({', '.join(options)})" if options else ""
+    # the type is said, or DuckDB would fetch an extension for a file of another kind
+    options = ["type duckdb"] + (["read_only"] if read_only else [])
+    options += [f"encryption_key {quoted(key)}"] if key is not None else []
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
-            database.execute(f"attach {quoted(path)} as {alias}{listed}")
+            database.execute(f"attach {quoted(path)} as {alias} ({', '.join(options)})")
             return
         except duckdb.IOException as error:
             if "Could not set lock" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+
+
+def create(database: Cursor, path: str, key: str | None) -> None:
+    """Have an empty database appear at the path: whole, its owner's only, or not at all."""
+    made = Path(f"{path}.new", "store.duckdb")
+    made.unlink(missing_ok=True)  # of a process that was killed here
+    made.parent.mkdir(mode=0o700, exist_ok=True)  # nobody else can look into it
+    try:
+        attach(database, str(made), key, alias="made")
+        database.execute("detach made")
+        made.chmod(0o600)
+        # of a file that was deleted without it: what it holds fits no other file
+        Path(f"{path}.wal").unlink(missing_ok=True)
+        made.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            made.unlink(missing_ok=True)
+            made.parent.rmdir()
 
 
 def quoted(text: str) -> str:

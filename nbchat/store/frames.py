@@ -23,13 +23,17 @@ TIMES = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}
 PREFIXED_DTYPES = {"DECIMAL": "Float64", "ENUM": "string"}
 
 
-def frame_of(cursor: duckdb.DuckDBPyConnection, sql: str, params: Any = None) -> "pandas.DataFrame":
-    """The query's rows as a frame, fetched whole."""
+def frame_of(
+    cursor: duckdb.DuckDBPyConnection, sql: str, params: Any = None, at_most: int | None = None
+) -> "pandas.DataFrame":
+    """The query's rows as a frame, fetched whole, or only the first `at_most` of them."""
     import pandas as pd  # takes longer to load than all of nbchat
 
     relation = cursor.sql(sql, params=params)
     if relation is None:
         return pd.DataFrame()
+    if at_most is not None:
+        relation = relation.limit(at_most)
     names, types = relation.columns, [str(type_) for type_ in relation.types]
     if any("UUID" in type_ for type_ in types):
         relation = relation.project(

@@ -41,8 +41,9 @@ class Gate:
         self._lock.release(force=True)
 
     def somebody_waits(self) -> bool:
-        """Whether another process stands in the turnstile."""
-        if not _try(self._wait):
+        """Whether another process stands in the turnstile, or there is nothing left to hold."""
+        # taking a lock would make the folder again, after somebody deleted it
+        if not os.path.isdir(os.path.dirname(self._path)) or not _try(self._wait):
             return True
         self._wait.release(force=True)
         return False

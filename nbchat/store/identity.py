@@ -41,11 +41,17 @@ def _owner_of(pid: int) -> str:
     return f"{socket.gethostname()} {pid} {_started(pid) or '?'}"
 
 
-def is_alive(owner: str) -> bool:
-    """Whether the process that wrote this may still be running."""
-    host, pid, started = owner.rsplit(" ", 2)
-    if host != socket.gethostname():
-        return True
+def is_alive(owner: str | None) -> bool:
+    """Whether the process that wrote this may still be running; without an owner none is."""
+    if owner is None:
+        return False
+    match owner.rsplit(" ", 2):
+        case [host, pid, started] if host == socket.gethostname() and pid.isdecimal():
+            return _is_same(pid, started)
+    return True
+
+
+def _is_same(pid: str, started: str) -> bool:
     now = _started(int(pid))
     return (now is not None and "?" in (started, now)) or now == started
 

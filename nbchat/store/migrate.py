@@ -51,8 +51,12 @@ def migrate(file: StoreFile, names: TableNames, schema: str = MAIN) -> Migration
         if found is None:
             return None
         _back_up(Path(file.path), found.backup)
-        with _opened(file, schema) as cursor:
-            _run(names.over(cursor), found, names)
+        try:
+            with _opened(file, schema) as cursor:
+                _run(names.over(cursor), found, names)
+        except BaseException:
+            found.backup.unlink(missing_ok=True)  # the store is as it was; a new try makes another
+            raise
     return found
 
 

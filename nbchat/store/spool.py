@@ -7,7 +7,7 @@ Taking one in twice does no harm, so a crash between the commit and the removal 
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from decimal import Decimal
@@ -18,7 +18,9 @@ from nbchat.exchange import Usage
 from nbchat.messages import Message, part_from_json, part_to_json
 from nbchat.store.chats import load_chat_row
 from nbchat.store.file import Cursor
-from nbchat.store.turns import RequestRow, put_message, save_request
+from nbchat.store.persist import WHOLE
+from nbchat.store.rows import RequestRow
+from nbchat.store.turns import put_message, save_request
 from nbchat.store.values import MESSAGE_COLUMNS, dump_json
 
 TIMES = ("created_at", "finished_at", "content_removed_at")
@@ -36,11 +38,15 @@ def keep(folder: Path, tables: str, message: Message, requests: Sequence[Request
             "requests": [asdict(request) for request in requests],
         }
     )
-    with open(os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(waiting, place)
+    try:
+        with open(os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(waiting, place)
+    except OSError:
+        remove(waiting)  # a half would stay for ever
+        raise
     return place
 
 
@@ -62,10 +68,48 @@ def take_in(cursor: Cursor, place: Path, tables: str) -> bool:
         return False
     if record["tables"] != tables or load_chat_row(cursor, message.chat_id) is None:
         return False
-    put_message(cursor, message)
+    put_message(cursor, _with_room(cursor, message))
     for request in requests:
-        save_request(cursor, message, request)
+        save_request(cursor, message, request, WHOLE)
     return True
+
+
+def _with_room(cursor: Cursor, message: Message) -> Message:
+    """The answer right after its question, though the chat may have gone on without it."""
+    cursor.execute(
+        """
+        update "messages" set "parent_id" = $id
+        where "parent_id" = $parent_id and "chat_id" = $chat_id and "role" = 'user'
+        """,
+        {"id": message.id, "parent_id": message.parent_id, "chat_id": message.chat_id},
+    )
+    others = cursor.execute(
+        'select "seq", "id" = ? from "messages" where "chat_id" = ? and "id" <> ?',
+        [message.parent_id, message.chat_id, message.id],
+    ).fetchall()
+    last = max((seq for seq, _ in others), default=0)
+    asked = max((seq for seq, is_parent in others if is_parent), default=last)
+    if asked < message.seq and message.seq not in {seq for seq, _ in others}:
+        return message
+    seq = asked + 1
+    cursor.execute(
+        'update "messages" set "seq" = "seq" + 1 where "chat_id" = ? and "seq" >= ?',
+        [message.chat_id, seq],
+    )
+    return replace(message, seq=seq)
+
+
+def drop_chats(folder: Path, chat_ids: Collection[str]) -> None:
+    """Remove what waits for these chats, which nothing will take in once they are deleted."""
+    for place in waiting(folder) if chat_ids else ():
+        if _chat_of(place) in chat_ids:
+            remove(place)
+
+
+def _chat_of(place: Path) -> str | None:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return str(json.loads(place.read_text(encoding="utf-8"))["message"]["chat_id"])
+    return None
 
 
 def remove(place: Path) -> None:

@@ -1,46 +1,70 @@
-"""Ad hoc SQL: exactly one harmless question, checked before it runs and locked down then.
+"""Ad hoc SQL: a question is checked, then run locked down and within its limits.
 
-DuckDB's own lock-down is not enough: with the store attached read-only and external access
-off, a COPY hidden in a SELECT overwrote the store's file. So the statement's tree is read
-first and only query nodes pass; then it runs in a fresh instance, on a read-only attachment.
+A question about a file runs in a fresh instance of DuckDB, on a read-only attachment, that
+can open no other file. What a harmless question is, the question module knows.
 """
 
-import json
+import math
 import re
+import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
-from unicodedata import category
 
 import duckdb
 
-from nbchat.errors import SqlRefused, StoreError
+from nbchat.errors import ConfigError, SqlRefused, StoreError
 from nbchat.store.file import LOCKDOWN, MAIN, MEMORY, Cursor, StoreFile, place_of
 from nbchat.store.frames import frame_of
+from nbchat.store.question import check_sql, plain
 
 if TYPE_CHECKING:
     import pandas
 
 T = TypeVar("T")
 
-NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
-# every other table function reads files, runs SQL hidden in a string, or has an effect
-TABLE_FUNCTIONS = {
-    "duckdb_columns", "duckdb_databases", "duckdb_functions", "duckdb_keywords", "duckdb_schemas",
-    "duckdb_tables", "duckdb_types", "duckdb_views", "generate_series", "histogram",
-    "histogram_values", "json_each", "json_tree", "pragma_table_info", "pragma_version", "range",
-    "repeat", "repeat_row", "summary", "unnest",
-}  # fmt: skip
-# functions and views that tell or change what belongs to the instance, not to the store
-SETTINGS = {"current_setting", "duckdb_settings", "getenv", "pg_settings", "write_log"}
-# categories of characters that DuckDB may take for a space
-BLANK = {"Cc", "Cf", "Zl", "Zp", "Zs"}
-WRITERS = {"insert", "update", "delete", "truncate", "create", "attach", "install", "load", "set"}
-# only what is sure to be EXPLAIN's own may be cut off before the rest is checked
-EXPLAIN = re.compile(
-    r"\s*explain\b(\s*analyze\b|\s*\((\s*,?\s*(analyze|format\s+\w+))+\s*\))?", re.IGNORECASE
-)
+# as DuckDB reads it; zero would be no memory at all
+SIZE = re.compile(r"(?=.*[1-9])\d+(\.\d+)?\s*([KMGT]i?)?B", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one question may take; None is as much as it wants."""
+
+    max_rows: int | None = None
+    timeout_s: float | None = None
+    max_memory: str | None = None
+
+
+UNLIMITED = Limits()
+
+
+def limits_of(
+    max_rows: int | None = None,
+    timeout: float | None = None,
+    max_memory: str | int | None = None,
+) -> Limits:
+    """The limits a caller named. Raises ConfigError for one that makes no sense."""
+    if max_rows is not None and (not _is_whole(max_rows) or not 0 < max_rows < sys.maxsize):
+        raise ConfigError(f"max_rows={max_rows!r} is not a number of rows. Give 1 or more.")
+    if timeout is not None and not _is_duration(timeout):
+        raise ConfigError(f"timeout={timeout!r} is not a time. Give seconds, more than 0.")
+    size = f"{max_memory}B" if _is_whole(max_memory) else max_memory
+    if size is not None and not (isinstance(size, str) and SIZE.fullmatch(size)):
+        raise ConfigError(
+            f"max_memory={max_memory!r} is not a size. Give bytes, or text such as '512MB'."
+        )
+    return Limits(max_rows, timeout, size)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_duration(value: Any) -> bool:
+    return (_is_whole(value) or isinstance(value, float)) and 0 < value < threading.TIMEOUT_MAX
 
 
 def ask_sql(
@@ -49,36 +73,67 @@ def ask_sql(
     frames: Mapping[str, Any] | None = None,
     params: Any = None,
     schema: str = MAIN,
+    *,
+    limits: Limits = UNLIMITED,
 ) -> "pandas.DataFrame":
     """The answer to one read-only question about the store, as a frame.
 
     Raises SqlRefused for anything that is not one SELECT, EXPLAIN, DESCRIBE, SHOW,
-    SUMMARIZE or PIVOT, or that would write, reach files or run hidden SQL.
+    SUMMARIZE or PIVOT, or that would write, reach files or run hidden SQL, and for an answer
+    beyond the limits.
     """
     sql = plain(sql)  # what is checked is what runs
     check_sql(sql)
+
+    def ask(database: Cursor) -> "pandas.DataFrame":
+        return _run(database, sql, frames or {}, params, limits)
+
     if file.path == MEMORY:
-        return file.transact(
-            lambda cursor: _run_beside(cursor, sql, frames or {}, params, schema), schema
-        )
+        if limits.max_memory is not None:
+            raise ConfigError(
+                "max_memory is for stores in files: one in memory shares its own with every "
+                "question. Leave it out, or open the store at a path."
+            )
+        return file.transact(lambda cursor: _ask_beside(cursor, ask, schema), schema)
     with file.set_aside(), file.fresh_instance(read_only=True) as database:
+        _lock_down(database, schema, limits)
+        return ask(database)
+
+
+def _lock_down(database: Cursor, schema: str, limits: Limits) -> None:
+    try:
         database.execute(f"use {place_of(schema)}")
+        if limits.max_memory is not None:
+            database.execute(f"set memory_limit = '{limits.max_memory}'")
         database.execute(LOCKDOWN)
         database.execute("begin transaction read only")
-        return _run(database, sql, frames or {}, params)
+    except duckdb.OutOfMemoryException as error:
+        raise _too_big(limits) from error
 
 
-def _run_beside(
-    cursor: Cursor, sql: str, frames: Mapping[str, Any], params: Any, schema: str
+def _ask_beside(
+    cursor: Cursor, ask: Callable[[Cursor], "pandas.DataFrame"], schema: str
 ) -> "pandas.DataFrame":
-    """As `_run`, for an in-memory store, whose whole instance was locked down when it began."""
+    """As in a file, for an in-memory store, whose whole instance was locked down at its start."""
     with cursor.cursor() as database:
         database.execute(f"use {place_of(schema)}")
         database.execute("begin transaction read only")
-        return _run(database, sql, frames, params)
+        return ask(database)
 
 
-def _run(database: Cursor, sql: str, frames: Mapping[str, Any], params: Any) -> "pandas.DataFrame":
+def _run(
+    database: Cursor, sql: str, frames: Mapping[str, Any], params: Any, limits: Limits
+) -> "pandas.DataFrame":
+    try:
+        _register(database, frames)
+        return _within(database, sql, params, limits)
+    except duckdb.OutOfMemoryException as error:
+        raise _too_big(limits) from error
+    except duckdb.Error as error:
+        raise SqlRefused(f"The store cannot answer this: {error}") from error
+
+
+def _register(database: Cursor, frames: Mapping[str, Any]) -> None:
     taken = {
         name.lower()
         for (name,) in database.execute(
@@ -93,14 +148,34 @@ def _run(database: Cursor, sql: str, frames: Mapping[str, Any], params: Any) -> 
             database.register(name, frame)
         except duckdb.Error as error:
             raise SqlRefused(f"{name!r} is not a frame: {error}") from error
-    try:
-        return interruptible(database, lambda: frame_of(database, sql, params))
-    except duckdb.Error as error:
-        raise SqlRefused(f"The store cannot answer this: {error}") from error
 
 
-def interruptible(database: Cursor, work: Callable[[], T]) -> T:
-    """What `work` returns; Ctrl-C stops the query, which DuckDB itself does not hear."""
+def _within(database: Cursor, sql: str, params: Any, limits: Limits) -> "pandas.DataFrame":
+    """The rows, fetched within the limits; never more of them than it takes to know."""
+    at_most = None if limits.max_rows is None else limits.max_rows + 1
+    frame = interruptible(
+        database, lambda: frame_of(database, sql, params, at_most), limits.timeout_s
+    )
+    if limits.max_rows is not None and len(frame) > limits.max_rows:
+        raise SqlRefused(
+            f"The answer has more rows than the {limits.max_rows} allowed. Add a LIMIT, or "
+            "aggregate."
+        )
+    return frame
+
+
+def _too_big(limits: Limits) -> SqlRefused:
+    size = "there is" if limits.max_memory is None else f"the {limits.max_memory} allowed"
+    return SqlRefused(
+        f"The question needs more memory than {size}. Ask about fewer rows or columns at once."
+    )
+
+
+def interruptible(database: Cursor, work: Callable[[], T], timeout_s: float | None = None) -> T:
+    """What `work` returns; Ctrl-C stops the query, which DuckDB itself does not hear.
+
+    Raises SqlRefused when it takes longer than `timeout_s`, after it has stopped.
+    """
     outcome: list[T | BaseException] = []
 
     def run() -> None:
@@ -110,10 +185,16 @@ def interruptible(database: Cursor, work: Callable[[], T]) -> T:
             outcome.append(error)
 
     thread = threading.Thread(target=run, name="nbchat-sql", daemon=True)
+    end = math.inf if timeout_s is None else time.monotonic() + timeout_s
     thread.start()
     try:
         while thread.is_alive():
-            thread.join(0.2)
+            if time.monotonic() >= end:
+                raise SqlRefused(
+                    f"The question took longer than the {timeout_s:g} seconds allowed. Ask about "
+                    "less, or allow more."
+                )
+            thread.join(min(0.2, max(end - time.monotonic(), 0)))
     except BaseException:
         while thread.is_alive():  # the first may come before the query has begun
             database.interrupt()
@@ -125,138 +206,20 @@ def interruptible(database: Cursor, work: Callable[[], T]) -> T:
     return result
 
 
-def check_sql(sql: str) -> None:
-    """Raise SqlRefused unless this is one question that only reads; `sql` is plain."""
-    # not duckdb's own functions, whose hidden instance would outlive a fork badly
-    with duckdb.connect(MEMORY) as database:
-        kind = _only_kind(database, sql)
-        if ("copy", False) in _words(sql):
-            raise SqlRefused("COPY is not allowed here: questions only read.")
-        if settings := SETTINGS & {word for word, _ in _words(sql)}:
-            raise SqlRefused(f"{min(settings)} is not allowed here: settings are not the store's.")
-        if kind == "MULTI":
-            _check_pivot(database, sql)
-        elif kind == "EXPLAIN":
-            _check_tree(database, sql[_explained_at(sql) :])
-        elif kind == "SELECT":
-            _check_tree(database, sql)
-        else:
-            raise SqlRefused(
-                f"This is not a question but {kind}. Write one SELECT, EXPLAIN, DESCRIBE, SHOW, "
-                "SUMMARIZE or PIVOT; in Python, nbchat.sql(..., write=True) runs anything."
-            )
-
-
-def _only_kind(database: Cursor, sql: str) -> str:
-    """The kind of the only statement."""
-    try:
-        statements = database.extract_statements(sql)
-    except duckdb.Error as error:
-        raise SqlRefused(f"This is not SQL that DuckDB can read: {error}") from error
-    if len(statements) != 1:
-        raise SqlRefused(f"Ask one question at a time; this is {len(statements)} statements.")
-    try:
-        return statements[0].type.name
-    except ValueError:  # a kind that DuckDB's Python side has no name for
-        return "another statement"
-
-
-def _tokens(sql: str) -> Iterator[tuple[str, duckdb.token_type]]:
-    """The statement in pieces that add up to it, each with its kind."""
-    held = sql.encode()  # DuckDB counts bytes
-    tokens = [(0, duckdb.token_type.operator), *duckdb.tokenize(sql)]
-    ends = [*(start for start, _ in tokens[1:]), len(held)]
-    for (start, kind), end in zip(tokens, ends, strict=True):
-        yield held[start:end].decode(), kind
-
-
-def plain(sql: str) -> str:
-    """The same SQL with blanks for comments and odd spaces, so that nothing hides in them."""
-    try:
-        return "".join(_plain_piece(text, kind) for text, kind in _tokens(sql))
-    except UnicodeError as error:
-        raise SqlRefused(f"This is not SQL that DuckDB can read: {error}") from error
-
-
-def _plain_piece(text: str, kind: duckdb.token_type) -> str:
-    if kind == duckdb.token_type.comment:
-        return re.sub(r"\S", " ", text)
-    if kind == duckdb.token_type.string_const or text.startswith('"'):
-        return text
-    return "".join(" " if category(char) in BLANK and char != "\n" else char for char in text)
-
-
-def _words(sql: str) -> list[tuple[str, bool]]:
-    """Every piece that is no string, lower case, without its quotes, and whether it had any."""
-    pieces = [(text.strip(), kind) for text, kind in _tokens(sql)]
-    return [
-        (piece.strip('"').lower(), piece.startswith('"'))
-        for piece, kind in pieces
-        if kind != duckdb.token_type.string_const
-    ]
-
-
-def _explained_at(sql: str) -> int:
-    match = EXPLAIN.match(sql)
-    if match is None:
-        raise SqlRefused("Write EXPLAIN, EXPLAIN ANALYZE or EXPLAIN (FORMAT json) before a SELECT.")
-    return match.end()
-
-
-def _check_pivot(database: Cursor, sql: str) -> None:
-    """Check the words, for a PIVOT whose columns are data has no tree to look at."""
-    words = [word for word, _ in _words(sql)]
-    writers = WRITERS & set(words)
-    if writers:
-        raise SqlRefused(
-            f"{min(writers).upper()} is not allowed beside PIVOT: questions only read."
-        )
-    called = {word for word, after in pairwise(words) if after == "("}
-    known = database.execute(
-        "select function_name from duckdb_functions() "
-        "where function_type in ('table', 'table_macro', 'pragma')"
-    ).fetchall()
-    for (name,) in known:
-        if name in called:
-            _check_function(name)
-
-
-def _check_tree(database: Cursor, sql: str) -> None:
-    row = database.execute("select json_serialize_sql(?::varchar)", [sql]).fetchone()
-    tree = json.loads(row[0]) if row else {"error": True}
-    if tree["error"]:
-        raise SqlRefused(f"This cannot be checked, so it is not run: {tree.get('error_message')}")
-    for node in _objects(tree):
-        kind = str(node.get("type", ""))
-        if kind.endswith("_NODE") and kind not in NODES:
-            raise SqlRefused(
-                f"{kind.partition('_')[0]} is hidden in this statement; questions only read."
-            )
-        if kind == "TABLE_FUNCTION":
-            _check_function(node["function"]["function_name"])
-
-
-def _check_function(name: str) -> None:
-    if name.lower() not in TABLE_FUNCTIONS:
-        raise SqlRefused(
-            f"{name}() is not allowed here: questions read the store's tables, no files and no "
-            "settings, and run no other SQL."
-        )
-
-
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        yield value
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            yield from _objects(item)
-
-
 def run_sql(
-    file: StoreFile, sql: str, params: Any = None, schema: str = MAIN
+    file: StoreFile,
+    sql: str,
+    params: Any = None,
+    schema: str = MAIN,
+    *,
+    limits: Limits = UNLIMITED,
 ) -> "pandas.DataFrame":
-    """Run any SQL on the store in one transaction; the rows of its last statement."""
+    """Run any SQL on the store in one transaction; the rows of its last statement.
+
+    Beyond a limit nothing stays written.
+    """
     if not sql.strip():
         raise StoreError("There is no SQL to run.")
-    return file.transact(lambda cursor: frame_of(cursor, sql, params), schema)
+    if limits.max_memory is not None:
+        raise ConfigError("max_memory is for questions that only read. Leave it or write out.")
+    return file.transact(lambda cursor: _within(cursor, sql, params, limits), schema)

@@ -8,12 +8,15 @@ import os
 
 from nbchat.errors import NotAStore, StoreBusy, StoreError
 
+KEYS = ("open encrypted database", "Wrong encryption key", "is not encrypted")
+DAMAGED = ("checksum", "Corrupt", "Could not read enough bytes")
+FOREIGN_LOG = ("WAL was created for", "WAL does not match")
 FULL = ("No space left", "Disk quota exceeded", "File too large")
 
 
 def explain(error: Exception, path: str) -> StoreError:
     """The typed error for what DuckDB or the system said about the store at `path`."""
-    text = str(error)
+    text = str(error).replace(path, "the file")  # a path may hold any of these words
     if "Could not set lock" in text:
         return StoreBusy(
             f"Another program has {path!r} open and does not let go: {text.splitlines()[0]} "
@@ -31,12 +34,7 @@ def explain(error: Exception, path: str) -> StoreError:
             f"There is no room left to write {path!r}: {_first_line(text)} Nothing that was "
             "stored is lost. Make room and try again."
         )
-    if "checksum" in text or "Corrupt" in text or "Could not read enough bytes" in text:
-        return StoreError(
-            f"The store {path!r} is damaged: {_first_line(text)} It was not changed. Restore a "
-            "backup, or copy what can still be read with `COPY FROM DATABASE` in DuckDB."
-        )
-    return _access(error, text, path)
+    return _damage(text, path) or _access(error, text, path)
 
 
 def _first_line(text: str) -> str:
@@ -44,14 +42,36 @@ def _first_line(text: str) -> str:
     return line if line.endswith((".", "!")) else f"{line}."
 
 
+def _damage(text: str, path: str) -> StoreError | None:
+    """Of the file or of the log beside it, which DuckDB calls WAL."""
+    log = f"{path}.wal"
+    if any(said in text for said in FOREIGN_LOG):
+        return StoreError(
+            f"The log {log!r} is of another store, or of this one at another time. Nothing was "
+            "changed. Put back the file it belongs to, or move the log away to open without it."
+        )
+    if "replaying WAL" in text:
+        return StoreError(
+            f"The log {log!r} is damaged: {_first_line(text)} Nothing was changed. Restore a "
+            "backup of both files, or move the log away to open the store as it was at its last "
+            "checkpoint."
+        )
+    if any(damaged in text for damaged in DAMAGED):
+        return StoreError(
+            f"The store {path!r} is damaged: {_first_line(text)} It was not changed. Restore a "
+            "backup, or copy what can still be read with `COPY FROM DATABASE` in DuckDB."
+        )
+    return None
+
+
 def _not_a_store(text: str, path: str) -> NotAStore | None:
-    if "not a valid DuckDB database" in text or "sqlite" in text.lower():
+    if "not a valid DuckDB database" in text:
         return NotAStore(
             f"{path!r} is not a DuckDB file. Choose another path for the store; it was not touched."
         )
-    if "newer version of DuckDB" in text or "version number" in text:
+    if "newer version of DuckDB" in text or "file with version number" in text:
         return NotAStore(f"{path!r} is a DuckDB file of another version: {_first_line(text)}")
-    if "encrypt" in text.lower() and "crypto module" not in text:
+    if any(said in text for said in KEYS):
         return NotAStore(
             f"{path!r} cannot be read with the key that was given, or without one: "
             f"{_first_line(text)} Give its own encryption_key; it was not touched."

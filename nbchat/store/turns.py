@@ -1,20 +1,21 @@
 """Rows of a turn: messages, requests and tool calls, from placeholder to final answer.
 
-Invariant: a turn that began is pending until its end is written, and only a pending row is
-ever finalized. Each function is part of one transaction's work.
+Invariant: a turn that began is pending until its end is written, only a pending row is ever
+finalized, and no value reaches a row before `persist` has said what of it may be stored. Each
+function is part of one transaction's work.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from nbchat.errors import ChatBusy, StoreError
-from nbchat.exchange import Usage
-from nbchat.messages import JSON, Message, Part, ToolCall
+from nbchat.messages import JSON, Message, Part
 from nbchat.store.file import Cursor
 from nbchat.store.identity import is_alive, new_id, this_owner
+from nbchat.store.persist import WHOLE, Persist
+from nbchat.store.rows import RequestRow, ToolCallRow
 from nbchat.store.values import (
     MESSAGE_COLUMNS,
     aware,
@@ -38,43 +39,6 @@ class Begun:
     user: Message
     assistant: Message
     history: tuple[Message, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RequestRow:
-    """One physical attempt, ended one way or the other."""
-
-    id: str = field(default_factory=new_id, kw_only=True)
-    round: int
-    attempt: int
-    provider: str
-    model: str
-    started_at: datetime
-    duration_ms: float
-    answered_model: str | None = None
-    status_code: int | None = None
-    ttft_ms: float | None = None
-    usage: Usage = field(default_factory=Usage)
-    cost_usd: Decimal | None = None
-    cost_source: str | None = None
-    price: JSON = None
-    finish_reason: str | None = None
-    provider_request_id: str | None = None
-    error_type: str | None = None
-    error_message: str | None = None
-    dropped: JSON = None
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCallRow:
-    """One execution of a tool as it begins, or as it was refused."""
-
-    id: str
-    call: ToolCall
-    seq: int
-    status: str = "pending"
-    error: str | None = None
-    thought: str | None = None
 
 
 def load_messages(cursor: Cursor, chat_id: str, head: str | None) -> list[Message]:
@@ -110,9 +74,16 @@ def load_branch(cursor: Cursor, chat_id: str, head: str | None) -> list[Message]
 
 
 def begin_turn(
-    cursor: Cursor, chat_id: str, parts: Sequence[Part], content: str, *, model: str, provider: str
+    cursor: Cursor,
+    chat_id: str,
+    parts: Sequence[Part],
+    content: str,
+    *,
+    model: str,
+    provider: str,
+    persist: Persist,
 ) -> Begun:
-    """The user's message and an empty pending one, after the branch's last message.
+    """The user's message and an empty pending one, whole, after the branch's last message.
 
     Raises ChatBusy while a living process has a turn of this chat pending; one that a dead
     process left, or this one lost, is ended first.
@@ -131,7 +102,7 @@ def begin_turn(
         id=new_id(), role="assistant", status="pending", parent_id=user.id,
         seq=seq + 2, created_at=aware(now), **common,
     )  # fmt: skip
-    _insert_messages(cursor, (user, None), (assistant, this_owner()))
+    _insert_messages(cursor, (persist.message(user), None), (assistant, this_owner()))
     cursor.execute(
         'update "chats" set "head_message_id" = ?, "updated_at" = ? where "id" = ?',
         [assistant.id, now, chat_id],
@@ -163,25 +134,28 @@ def _insert_messages(cursor: Cursor, *messages: tuple[Message, str | None]) -> N
         values += [
             message.id, message.chat_id, message.parent_id, message.seq, message.turn,
             message.role, message.status, message.content, dump_parts(message.parts),
-            message.model, message.provider,
-            message.created_at and message.created_at.replace(tzinfo=None),
-            message.finished_at and message.finished_at.replace(tzinfo=None), owner,
+            message.model, message.provider, _bare(message.created_at),
+            _bare(message.finished_at), owner, _bare(message.content_removed_at),
         ]  # fmt: skip
-    row = f"({', '.join('?' * 14)})"
+    row = f"({', '.join('?' * 15)})"
     cursor.execute(
         f"""
         insert into "messages" (
           "id", "chat_id", "parent_id", "seq", "turn", "role", "status", "content", "parts",
-          "model", "provider", "created_at", "finished_at", "owner"
+          "model", "provider", "created_at", "finished_at", "owner", "content_removed_at"
         ) values {", ".join([row] * len(messages))}
         """,
         values,
     )
 
 
-def update_assistant(cursor: Cursor, message: Message) -> None:
+def _bare(time: datetime | None) -> datetime | None:
+    return time and time.replace(tzinfo=None)
+
+
+def update_assistant(cursor: Cursor, whole: Message, persist: Persist) -> None:
     """Write what has arrived, or the end of the turn when its status says so."""
-    ended = message.status != "pending"
+    message = persist.message(whole)
     count = cursor.execute(
         """
         update "messages" set
@@ -189,7 +163,7 @@ def update_assistant(cursor: Cursor, message: Message) -> None:
           "thinking_signature" = ?, "thinking_tokens" = ?, "input_tokens" = ?,
           "output_tokens" = ?, "cached_input_tokens" = ?, "cache_write_tokens" = ?,
           "finish_reason" = ?, "raw" = ?, "error" = ?, "finished_at" = ?,
-          "owner" = case when ? then null else "owner" end
+          "content_removed_at" = ?, "owner" = case when ? then null else "owner" end
         where "id" = ? and "status" = 'pending'
         """,
         [
@@ -204,10 +178,11 @@ def update_assistant(cursor: Cursor, message: Message) -> None:
             message.cached_input_tokens,
             message.cache_write_tokens,
             message.finish_reason,
-            dump_json(message.raw),
+            None if message.content_removed_at else dump_json(message.raw),
             message.error and dump_json(message.error),
-            message.finished_at and message.finished_at.replace(tzinfo=None),
-            ended,
+            _bare(message.finished_at),
+            _bare(message.content_removed_at),
+            message.status != "pending",
             message.id,
         ],
     ).fetchall()
@@ -218,11 +193,11 @@ def update_assistant(cursor: Cursor, message: Message) -> None:
 
 
 def put_message(cursor: Cursor, message: Message) -> None:
-    """Store an assistant's message whole, whatever became of its row meanwhile."""
+    """Store an assistant's message as it is given, whatever became of its row meanwhile."""
     stop_tool_calls(cursor, message.id)
     cursor.execute('delete from "messages" where "id" = ?', [message.id])
     _insert_messages(cursor, (replace(message, status="pending"), None))
-    update_assistant(cursor, message)
+    update_assistant(cursor, message, WHOLE)
     cursor.execute(
         'update "chats" set "head_message_id" = ? where "id" = ? and "head_message_id" = ?',
         [message.id, message.chat_id, message.parent_id],
@@ -240,16 +215,19 @@ def drop_assistant(cursor: Cursor, message: Message) -> None:
     )
 
 
-def fail_user(cursor: Cursor, message_id: str, error: JSON) -> None:
+def fail_user(cursor: Cursor, message_id: str, error: JSON, persist: Persist) -> None:
     """Mark a user's message as failed, with the error and the text that had arrived."""
     cursor.execute(
         """update "messages" set "status" = 'failed', "error" = ? where "id" = ?""",
-        [dump_json(error), message_id],
+        [dump_json(persist.error(error)), message_id],
     )
 
 
-def save_request(cursor: Cursor, message: Message, row: RequestRow) -> None:
+def save_request(cursor: Cursor, message: Message, whole: RequestRow, persist: Persist) -> None:
     """Insert one attempt, made for this message; one that is already there stays as it is."""
+    if not persist.requests:
+        return
+    row = persist.request(whole)
     usage = row.usage
     cursor.execute(
         """
@@ -294,8 +272,11 @@ def save_request(cursor: Cursor, message: Message, row: RequestRow) -> None:
     )
 
 
-def save_tool_call(cursor: Cursor, message: Message, row: ToolCallRow) -> None:
+def save_tool_call(cursor: Cursor, message: Message, whole: ToolCallRow, persist: Persist) -> None:
     """Insert a tool call before its body runs."""
+    if not persist.tool_calls:
+        return
+    row = persist.tool_call(whole)
     call = row.call
     cursor.execute(
         """
@@ -324,10 +305,17 @@ def save_tool_call(cursor: Cursor, message: Message, row: ToolCallRow) -> None:
 
 
 def end_tool_call(
-    cursor: Cursor, id_: str, status: str, text: str | None, duration_ms: float | None
+    cursor: Cursor,
+    id_: str,
+    status: str,
+    text: str | None,
+    duration_ms: float | None,
+    *,
+    persist: Persist,
 ) -> None:
     """Write how a tool call ended: its result if it is ok, else its error."""
-    result, error = (text, None) if status == "ok" else (None, text)
+    told = persist.text(text)
+    result, error = (told, None) if status == "ok" else (None, told)
     cursor.execute(
         """
         update "tool_calls" set "status" = ?, "result" = ?, "error" = ?, "duration_ms" = ?
@@ -357,7 +345,8 @@ def recover(cursor: Cursor, chat_id: str | None = None) -> None:
     """
     rows = cursor.execute(
         """
-        select "id", "chat_id", "parent_id", "owner", "parts" = '[]', "seq", "turn"
+        select "id", "chat_id", "parent_id", "owner",
+          "parts" = '[]' and "content_removed_at" is null, "seq", "turn"
         from "messages"
         where "status" = 'pending'
         """
@@ -385,7 +374,11 @@ def _interrupt(cursor: Cursor, message: Message, *, empty: bool) -> None:
     cursor.execute(
         """
         update "messages" set "status" = 'interrupted', "owner" = null, "finished_at" = ?,
-          "error" = '{"type": "Interrupted", "message": "the process that asked ended"}'
+          "error" = case
+            when "content_removed_at" is null
+            then '{"type": "Interrupted", "message": "the process that asked ended"}'
+            else '{"type": "Interrupted"}'
+          end
         where "id" = ?
         """,
         [utc_now(), message.id],

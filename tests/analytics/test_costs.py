@@ -14,6 +14,7 @@ from nbchat.exchange import Reply, Usage
 from nbchat.messages import Text
 from nbchat.prices import cost_of
 from nbchat.providers import find_provider
+from nbchat.store.persist import WHOLE
 from nbchat.store.turns import begin_turn, save_request
 from nbchat.wires.function import FunctionDecoder
 
@@ -102,8 +103,10 @@ def test_a_cost_is_frozen_in_the_store_to_the_last_digit():
         row = row_of(openai(), Usage(input_tokens=3, output_tokens=1))
 
         def save(cursor):
-            begun = begin_turn(cursor, chat.id, (), "hi", model=chat.model, provider="openai")
-            save_request(cursor, begun.assistant, row)
+            begun = begin_turn(
+                cursor, chat.id, (), "hi", model=chat.model, provider="openai", persist=WHOLE
+            )
+            save_request(cursor, begun.assistant, row, WHOLE)
             return cursor.execute('select "cost_usd" from "requests"').fetchall()
 
         saved = store.transact(save)

@@ -47,6 +47,7 @@ CHATS = {
     "cost_complete": "boolean",
     "created_at": TIME,
     "updated_at": TIME,
+    "archived_at": TIME,
     "metadata": "string",
 }
 MESSAGES = {
@@ -57,7 +58,7 @@ MESSAGES = {
     **dict.fromkeys(TOKENS, "Int64"),
     "cost_usd": "Float64",
     **dict.fromkeys(("model", "provider", "finish_reason", "parts", "raw", "error"), "string"),
-    **dict.fromkeys(("created_at", "finished_at"), TIME),
+    **dict.fromkeys(("created_at", "finished_at", "content_removed_at"), TIME),
 }
 KINDS = list(seeded.SEEDS)
 

@@ -2,6 +2,12 @@
 
     python crashing_child.py turns STORE CHAT URL      until somebody kills it
     python crashing_child.py step STORE CHAT N WHEN    until its Nth transaction
+    python crashing_child.py migrate STORE             opens an old store
+    python crashing_child.py compact STORE CHAT        asks and compacts until somebody kills it
+    python crashing_child.py purge STORE CHAT          asks and purges until somebody kills it
+    python crashing_child.py trap TRAP N ACT STORE     migrates or compacts once, until its Nth
+                                                       line of code (TRAP is line) or access to
+                                                       the store's folder (TRAP is file)
 
 What each turn is asked and answers follows from its number, so that the parent knows it too.
 """
@@ -11,6 +17,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import nbchat
@@ -73,7 +81,7 @@ def open_chat(path: str, name: str, url: str = "") -> nbchat.Chat:
     return chat
 
 
-def run_turns(chat: nbchat.Chat) -> None:
+def run_turns(chat: nbchat.Chat, tell: Callable[[Any], None]) -> None:
     asked = len({message.turn for message in chat.messages()})
     say({"ready": chat.id})
     while True:
@@ -81,7 +89,7 @@ def run_turns(chat: nbchat.Chat) -> None:
         run_turn(chat, kind)
         last = chat.messages()[-1]
         asked += 1
-        say({"kind": kind, "turn": last.turn, "id": last.id})
+        tell({"kind": kind, "turn": last.turn, "id": last.id})
 
 
 def say(what: Any) -> None:
@@ -115,13 +123,99 @@ def kill_at(store: nbchat.Store, number: int, when: str) -> None:
     store.transact = counted  # type: ignore[method-assign]  # this process is the test
 
 
-if __name__ == "__main__":
-    mode, path, name, *rest = sys.argv[1:]
+def migrate(path: str) -> None:
+    say("ready")
+    nbchat.open_store(path).close()
+    say("migrated")
+
+
+def compact(path: str) -> None:
+    nbchat.open_store(path).compact()
+
+
+def run_compacts(chat: nbchat.Chat) -> None:
+    """Turn after turn, each followed by compacting."""
+
+    def compacted(turn: dict[str, Any]) -> None:
+        say(turn)
+        chat.store.compact()
+
+    run_turns(chat, compacted)
+
+
+def run_purges(chat: nbchat.Chat) -> None:
+    """Turn after turn; every third time what was said in all of them is removed."""
+
+    def purged(turn: dict[str, Any]) -> None:
+        say(turn)
+        if turn["turn"] % 3 == 0:
+            chat.store.purge(timedelta(0), content_only=True)
+            say({"purged": turn["turn"]})
+
+    run_turns(chat, purged)
+
+
+class Trap:
+    """Kills this process at its Nth step, and says how many there were if it comes that far."""
+
+    def __init__(self, number: int, path: str) -> None:
+        self.left, self.path, self.count = number, path, 0
+
+    def step(self) -> None:
+        self.count += 1
+        if self.count == self.left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def set(self, kind: str) -> None:
+        if kind == "file":
+            sys.addaudithook(self.on_event)
+        else:
+            sys.settrace(self.on_line)
+
+    def on_event(self, event: str, args: tuple[Any, ...]) -> None:
+        """Python's own file operations, each just before it happens."""
+        if event == "open" or event.startswith("os."):
+            place = args[0] if args and isinstance(args[0], str | os.PathLike) else ""
+            if str(place).startswith(self.path) and not str(place).endswith((".wait", ".lock")):
+                self.step()
+
+    def on_line(self, frame: Any, event: str, arg: Any) -> Any:
+        """Lines of the modules that migrate and compact, between which DuckDB works."""
+        if Path(frame.f_code.co_filename).name not in ("migrate.py", "compact.py", "file.py"):
+            return None
+        if event == "line":
+            self.step()
+        return self.on_line
+
+
+def trapped(kind: str, number: int, act: str, path: str) -> None:
+    trap = Trap(number, path)
+    trap.set(kind)
+    {"migrate": migrate, "compact": compact}[act](path)
+    sys.settrace(None)
+    say({"steps": trap.count})
+
+
+def main(mode: str, *rest: str) -> None:
+    """Do as the arguments say."""
     if mode == "turns":
-        run_turns(open_chat(path, name, rest[0]))
+        run_turns(open_chat(*rest), say)
+    elif mode == "migrate":
+        migrate(*rest)
+    elif mode == "compact":
+        run_compacts(open_chat(*rest))
+    elif mode == "purge":
+        run_purges(open_chat(*rest))
+    elif mode == "trap":
+        trapped(rest[0], int(rest[1]), *rest[2:])
     else:
+        path, name, number, when, kind = rest
         chat = open_chat(path, name)
-        kill_at(chat.store, int(rest[0]), rest[1])
+        kill_at(chat.store, int(number), when)
         say("start")
-        run_turn(chat, rest[2])
+        run_turn(chat, kind)
         say("survived")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

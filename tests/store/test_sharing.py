@@ -5,12 +5,16 @@ import sys
 import threading
 
 import pytest
+from sharing import answers_of, lost_and_doubled, share
 
 import nbchat
 from nbchat.store import file as store_file
 
 TURNS = 50
 PROCESSES = 4
+MIXED = ("write", "write", "write", "write_by_a_bad_clock", "write", "read", "read", "question")
+# what doctor tells of clocks that jump and of models without a price
+EXPECTED = {"unpriced_requests", "times_ahead", "times_backwards", "times_out_of_order"}
 
 TALK = """
     import sys, nbchat
@@ -54,6 +58,22 @@ def test_processes_that_write_at_once_lose_nothing(path, start):
         assert [message.seq for message in messages] == list(range(1, 2 * TURNS + 1))
     whole = nbchat.stats(store=store)
     assert whole[["turns", "requests"]].values.tolist() == [[PROCESSES * TURNS] * 2]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX kills")
+def test_writers_readers_kills_and_bad_clocks_at_once_lose_and_double_nothing(path):
+    nbchat.open_store(path).close()
+
+    workers = share(path, MIXED, seconds=7, kill_every_s=1.5)
+
+    assert sum(worker.kills for worker in workers) >= 1
+    assert [worker.errors() for worker in workers] == [""] * len(MIXED)
+    assert [worker.exit_codes for worker in workers] == [[0]] * len(MIXED)
+    assert answers_of(workers)
+    assert lost_and_doubled(path, workers) == (0, 0)
+    found = nbchat.open_store(path).doctor()
+    wrong = found[found["rows"].ne(0) & ~found["check"].isin(EXPECTED)]
+    assert wrong[["check", "rows"]].values.tolist() == []
 
 
 def test_two_processes_share_one_chat_turn_by_turn(path, start, store):

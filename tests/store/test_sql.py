@@ -2,204 +2,16 @@
 
 import hashlib
 import signal
+from pathlib import Path
 
 import duckdb
 import pandas as pd
 import pytest
+from harmless_sql import FRAMES, QUESTIONS
+from hostile_sql import HOSTILE
 
 import nbchat
 from nbchat.messages import ToolCall
-
-# {store} is the store's own file, which DuckDB lets SQL reach; {dir} its folder
-HOSTILE = [
-    # COPY, wherever the grammar lets one stand
-    "copy (select 1) to '{store}'",
-    "copy messages to '{dir}/out.csv'",
-    "copy from database store to memory",
-    "with x as (copy (select 1) to '{store}' (use_tmp_file false)) select 1",
-    "with x as materialized (copy (select 1) to '{store}') from x",
-    "with a as (select 1), b as (with c as (copy (select 1) to '{store}') from c) from b",
-    "select * from (with x as (copy (select 1) to '{store}') select 1)",
-    "select (with x as (copy (select 1) to '{store}') select count(*) from x)",
-    "select 1 union all (with x as (copy (select 1) to '{store}') select 1)",
-    "select 1 where 1 in (with x as (copy (select 1) to '{store}') select 1)",
-    "from messages m, lateral (with x as (copy (select 1) to '{store}') select 1)",
-    "with recursive t(n) as (with x as (copy (select 1) to '{store}') select 1 union all "
-    "select n + 1 from t where n < 3) from t",
-    "describe with x as (copy (select 1) to '{store}') select 1",
-    "summarize with x as (copy (select 1) to '{store}') select 1",
-    "explain copy (select 1) to '{store}'",
-    "explain analyze copy (select 1) to '{store}'",
-    "explain analyze with x as (copy (select 1) to '{store}') select 1",
-    "explain (analyze) with x as (copy (select 1) to '{store}') select 1",
-    "explain (analyze, format json) copy (select 1) to '{store}'",
-    "with x as (CoPy/**/(select 1) to '{store}') select 1",
-    "with x as (copy--\n(select 1) to '{store}') select 1",
-    "with x as (copy\u00a0(select 1) to '{store}') select 1",
-    "with x as (copy (select 1) to '{store}') pivot messages on role using count(*)",
-    "with x as (copy\u200b(select 1) to '{store}') pivot messages on role using count(*)",
-    "with \"日本語日本語\" as (select '😀😀'), x as (copy (select 1) to '{store}') "
-    "pivot messages on role using count(*)",
-    "explain analyze with x as (copy (select 1) to '{store}') "
-    "pivot messages on role using count(*)",
-    # what EXPLAIN is given must be checked whole, whatever its brackets look like
-    "explain analyze (with x as (delete from chats where name <> ') select 2 -- ' returning *) "
-    "select 1)",
-    # writes that DuckDB calls a SELECT
-    "with x as (insert into chats select * from chats returning *) from x",
-    "with x as (update chats set name = 'x' returning *) from x",
-    "with x as (delete from chats returning *) from x",
-    "with x as (truncate chats) select 1",
-    "with x as (delete from chats returning *) pivot messages on role using count(*)",
-    "explain analyze create temp table x as select 1",
-    "explain analyze delete from chats",
-    "explain insert into chats select * from chats",
-    # SQL hidden in strings
-    "from query('copy (select 1) to ''{store}''')",
-    "from \"query\"('select 1')",
-    "from system.main.query('select 1')",
-    "from query('from json_execute_serialized_sql(json_serialize_sql(''select 1''))')",
-    "from json_execute_serialized_sql(json_serialize_sql('select 1'))",
-    "from \"json_execute_serialized_sql\"(json_serialize_sql('select 1'))",
-    "from json_execute_serialized_sql\u00a0(json_serialize_sql('select 1'))",
-    "pragma json_execute_serialized_sql('x')",
-    "pivot (from query('select 1 as a')) on a using count(*)",
-    "pivot (from \"query\" /**/ ('select 1 as a')) on a using count(*)",
-    "from query_table('{store}')",
-    "prepare p as select 1",
-    "execute p",
-    "deallocate p",
-    # files, also the store's own, which DuckDB lets SQL read
-    "from read_blob('{store}')",
-    "from read_text('{store}')",
-    "from read_duckdb('{store}', table_name = 'messages')",
-    "from '{store}'",
-    'from "{store}"',
-    "from glob('{dir}/*')",
-    "from '{dir}/secret.csv'",
-    'from "{dir}/secret.csv"',
-    "from read_csv('{dir}/secret.csv')",
-    "from read_csv_auto(['{dir}/secret.csv'])",
-    "from sniff_csv('{dir}/secret.csv')",
-    "from read_json('{dir}/secret.csv')",
-    "from read_parquet('{dir}/secret.csv')",
-    "from parquet_metadata('{dir}/secret.csv')",
-    "describe '{dir}/secret.csv'",
-    "summarize from read_csv('{dir}/secret.csv')",
-    "select (select count(*) from read_csv('{dir}/secret.csv'))",
-    "select 1 union all select a from '{dir}/secret.csv'",
-    "select * from messages, lateral (from read_text('{dir}/secret.csv'))",
-    "select * from messages positional join read_csv('{dir}/secret.csv')",
-    "with recursive t as (from read_csv('{dir}/secret.csv')) from t",
-    "pivot (from read_csv('{dir}/secret.csv')) on a using count(*)",
-    "pivot '{dir}/secret.csv' on a using count(*)",
-    "unpivot (from read_csv('{dir}/secret.csv')) on a, b",
-    "from 'https://example.invalid/x.csv'",
-    "from sqlite_scan('{store}', 'messages')",
-    "from files_beside",
-    "select read_secret()",
-    # the process and its settings
-    "from local_frame",
-    "from duckdb_settings()",
-    "from duckdb_secrets()",
-    "from which_secret('s3://x', 's3')",
-    "from pandas_scan(1)",
-    "from arrow_scan(1, 2, 3)",
-    "from enable_logging(storage = 'file', storage_path = '{dir}/log')",
-    "from enable_profiling()",
-    "from checkpoint()",
-    "from force_checkpoint()",
-    "from truncate_duckdb_logs()",
-    "from create_external_resource('x')",
-    "select getenv('HOME')",
-    "call enable_logging()",
-    "set threads = 1",
-    "set variable x = 1",
-    "reset threads",
-    "pragma database_list",
-    "pragma enable_profiling",
-    "call pragma_version()",
-    "update extensions",
-    # everything else that is not a question
-    "attach '{dir}/other.duckdb' as other",
-    "detach store",
-    "use memory",
-    "install httpfs",
-    "load json",
-    "export database '{dir}/export'",
-    "import database '{dir}/export'",
-    "checkpoint",
-    "force checkpoint",
-    "vacuum",
-    "analyze",
-    "begin",
-    "commit",
-    "create table x (a int)",
-    "create temp table x (a int)",
-    "create or replace temp view chats as select 1",
-    "create macro f() as 1",
-    "create secret x (type s3)",
-    "insert into chats default values",
-    "update chats set name = 'x'",
-    "delete from chats",
-    "truncate chats",
-    "drop table messages",
-    "alter table messages add column x int",
-    "comment on table messages is 'x'",
-    "select 1; delete from chats",
-    "select 1; select 2",
-    "select 1 /* ; */ ; -- \n delete from chats",
-    "explain select 1; delete from chats",
-    "",
-    ";",
-    "-- nothing",
-    "select 'half a \ud800 pair'",
-    "selekt 1",
-]
-
-QUESTIONS = {
-    "select count(*) as n from messages": 2,
-    "with m as (from messages) select count(*) from m": 2,
-    "from messages select count(*)": 2,
-    "select count(*) from (table messages)": 2,
-    "values (7)": 7,
-    "select 1;": 1,
-    "select 1 -- copy": 1,
-    "/* copy */ select 1": 1,
-    "select count(*) from messages where content ilike '%copy%'": 1,
-    "select 'copy'": "copy",
-    "select $$copy, query('x')$$": "copy, query('x')",
-    "select 'delete from chats; drop table x'": "delete from chats; drop table x",
-    "select 5 as \"copy\"": 5,
-    "select '日本', 'copy'": "日本",
-    "select 'a\u00a0b'": "a\u00a0b",
-    "select arguments ->> 'city' from tool_calls": "Oslo",
-    "with recursive t(n) as (select 1 union all select n + 1 from t where n < 5) from t": 1,
-    "select sum(n) from range(4) t(n)": 6,
-    "select count(*) from json_each('[1, 2, 3]')": 3,
-    "select count(*) from (unpivot (select 1 as a, 2 as b) on a, b)": 2,
-    "select count(*) from (pivot messages on role in ('user') using count(*))": 2,
-    "select count(*) from (show tables) where name = 'messages'": 1,
-    "select count(*) from (describe chats)": 11,
-    "select count(*) from (summarize chats)": 11,
-    "select list_sum(list_transform([1, 2], lambda x: x + 1))": 5,
-}  # fmt: skip
-
-FRAMES = [
-    "show tables",
-    "describe messages",
-    "describe select 1",
-    "summarize messages",
-    "explain select * from messages",
-    "explain analyze select * from messages",
-    "explain (format json) select * from messages",
-    "/* why so slow? */ explain select 1",
-    "explain pivot messages on role using count(*)",
-    "pivot messages on role using count(*) group by chat_id",
-    "with m as (from messages) pivot m on role using max(content) group by chat_id",
-    "unpivot (select 1 as a, 2 as b) on a, b",
-    "table messages",
-]
 
 DTYPES = """
 select
@@ -245,6 +57,11 @@ def trapped(asked, tmp_path):
     return asked
 
 
+def filled(sql, store, folder):
+    """The statement with the paths it is about."""
+    return sql.replace("{store}", str(store)).replace("{dir}", str(folder))
+
+
 def state_of(folder):
     """What every file there holds; the lock file says who held it last."""
     return {
@@ -261,29 +78,56 @@ def test_everything_that_is_no_question_is_refused_and_leaves_no_trace(
     empty = tmp_path / "here"
     empty.mkdir()
     monkeypatch.chdir(empty)
+    (empty / ".tmp").mkdir()
+    (empty / ".tmp" / "secret.csv").write_text("a,b\n1,2\n")
     before = state_of(tmp_path)
 
     for sql in HOSTILE:
         with pytest.raises(nbchat.SqlRefused) as refused:
-            trapped.sql(sql.format(store=trapped.path, dir=tmp_path))
+            trapped.sql(filled(sql, trapped.path, tmp_path))
         assert str(refused.value).strip(), sql
+        trapped.close()
         assert state_of(tmp_path) == before, sql
 
     assert len(local_frame) == 1
-    assert len(set(HOSTILE)) >= 100
+    assert len(set(HOSTILE)) >= 150
 
 
-def test_an_in_memory_store_refuses_the_same(tmp_path):
+def test_an_in_memory_store_refuses_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".tmp").mkdir()
+    (tmp_path / ".tmp" / "secret.csv").write_text("a,b\n1,2\n")
     with nbchat.open_store(":memory:") as store:
         (tmp_path / "secret.csv").write_text("a,b\n1,2\n")
         before = state_of(tmp_path)
 
         for sql in HOSTILE:
             with pytest.raises(nbchat.SqlRefused):
-                store.sql(sql.format(store=tmp_path / "new.duckdb", dir=tmp_path))
+                store.sql(filled(sql, tmp_path / "new.duckdb", tmp_path))
 
         assert state_of(tmp_path) == before
         assert store.sql("select count(*) as n from chats")["n"].tolist() == [0]
+
+
+def test_a_view_that_hides_a_copy_cannot_overwrite_the_store(asked):
+    hidden = f"with x as (copy (select 1) to '{asked.path}' (use_tmp_file false)) select 1 as a"
+    with duckdb.connect(asked.path) as stranger:
+        stranger.execute(
+            "create macro range(n) as table from json_execute_serialized_sql("
+            + stranger.execute("select json_serialize_sql(?::varchar)", [hidden])
+            .fetchone()[0]
+            .replace("'", "''")
+            .join("''")
+            + ")"
+        )
+    before = state_of(Path(asked.path).parent)
+
+    with pytest.raises(nbchat.SqlRefused):
+        asked.sql("from store.main.range(1)")
+
+    asked.close()
+    assert state_of(Path(asked.path).parent) == before
+    assert asked.sql("select count(*) as n from messages")["n"].tolist() == [2]
 
 
 def test_a_refusal_says_why_in_a_sentence(asked):
@@ -307,6 +151,7 @@ def test_questions_are_answered(asked):
     answers = {sql: asked.sql(sql).iloc[0, 0] for sql in QUESTIONS}
 
     assert answers == QUESTIONS
+    assert len(QUESTIONS) + len(FRAMES) >= 85
 
 
 def test_questions_about_the_store_give_frames(asked):

@@ -1,9 +1,29 @@
 -- Which chats are there?
 --
--- columns  id, name, model, turns, cost_usd (US dollars of the priced requests; NULL if none is),
---          cost_complete, created_at, updated_at (last turn), metadata (JSON text)
+-- params   $archived: true for those that were put away, false for the others, NULL for both
+--          $metadata: JSON object whose values the chat must have, {} for any chat; $limit: rows, NULL for all
+-- columns  id, name, model, turns, cost_usd (US dollars of the priced requests; NULL if none is, or if the
+--          chat's requests are not recorded), cost_complete, created_at, updated_at (last turn), archived_at,
+--          metadata (JSON text)
 -- order    the latest first; no row for an empty store
-with "asked" as (
+with "chosen" as (
+  select
+    "id", "name", "model", "created_at", "updated_at", "archived_at", "metadata",
+    coalesce(("settings" -> 'persist' ->> 'requests') = 'false', false) as "unrecorded"
+  from "chats"
+  where ($archived is null or ("archived_at" is not null) = $archived)
+    and coalesce(list_bool_and(list_transform(
+      json_keys($metadata::json),
+      lambda key: coalesce(
+        json_extract("metadata", '/' || replace(replace(key, '~', '~0'), '/', '~1'))
+          = json_extract($metadata::json, '/' || replace(replace(key, '~', '~0'), '/', '~1')),
+        false
+      )
+    )), true)
+  order by "updated_at" desc, "id" desc
+  limit $limit
+),
+"asked" as (
   select "chat_id", count(*) as turns
   from "messages"
   where "role" = 'user'
@@ -22,12 +42,17 @@ select
   c."name",
   c."model",
   coalesce(a.turns, 0)::bigint as turns,
-  case when b."chat_id" is null then 0 else b."cost_usd" end::double as "cost_usd",
-  coalesce(b."cost_complete", true) as "cost_complete",
+  case
+    when c."unrecorded" then null
+    when b."chat_id" is null then 0
+    else b."cost_usd"
+  end::double as "cost_usd",
+  not c."unrecorded" and coalesce(b."cost_complete", true) as "cost_complete",
   c."created_at",
   c."updated_at",
+  c."archived_at",
   c."metadata"
-from "chats" as c
+from "chosen" as c
 left join "asked" as a on a."chat_id" = c."id"
 left join "billed" as b on b."chat_id" = c."id"
 order by c."updated_at" desc, c."id" desc

@@ -5,29 +5,45 @@
 --          $chat_id: one chat, or NULL for all; $since, $until: UTC, until is excluded; NULL for no bound
 -- columns  key (text), turns, requests, failed_requests, tool_calls, input_tokens, output_tokens,
 --          cached_input_tokens, cache_write_tokens, thinking_tokens, cost_usd (US dollars of the
---          priced requests), cost_complete (no request has an unknown price), duration_ms (of requests)
--- order    by key; one row of zeros for an empty store when $by is NULL, no row otherwise
-with "facts" as (
+--          priced requests), cost_complete (no request has an unknown price), duration_ms (of requests);
+--          what no chat of a group records is NULL; where only some do it is their sum, and incomplete
+-- facts    count 1 for what they are, 0 for the others, NULL for what their chat does not record
+-- order    by key; no row where nothing happened
+with "switched_off" as (
   select
-    'turn' as "kind", "chat_id", "turn", "model", "provider", "created_at" as "at",
-    false as "failed", true as "is_priced",
+    "id" as "chat_id",
+    ("settings" ->> '$.persist.requests') = 'false' as "no_requests",
+    ("settings" ->> '$.persist.tool_calls') = 'false' as "no_tool_calls"
+  from "chats"
+  where contains("settings"::varchar, '"persist"') and ($chat_id is null or "id" = $chat_id::uuid)
+),
+"facts" as (
+  select
+    m."chat_id", "turn", "model", "provider", "created_at" as "at",
+    1 as "asked", case when o."no_requests" then null else 0 end as "sent",
+    case when o."no_tool_calls" then null else 0 end as "called",
+    false as "failed", o."no_requests" is not true as "is_priced",
     null::bigint as "input_tokens", null::bigint as "output_tokens",
     null::bigint as "cached_input_tokens", null::bigint as "cache_write_tokens",
     null::bigint as "thinking_tokens", null::decimal(18, 12) as "cost_usd", null::double as "duration_ms"
-  from "messages"
+  from "messages" as m
+  left join "switched_off" as o on o."chat_id" = m."chat_id"
   where "role" = 'user'
   union all
   select
-    'request', "chat_id", "turn", "model", "provider", "started_at",
+    "chat_id", "turn", "model", "provider", "started_at",
+    0, 1, case when (select bool_or("no_tool_calls") from "switched_off") then null else 0 end,
     "failed", "is_priced",
     "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens",
     "thinking_tokens", "cost_usd", "duration_ms"
   from "requests_priced"
   union all
   select
-    'tool_call', t."chat_id", t."turn", m."model", m."provider", t."started_at",
-    false, true, null, null, null, null, null, null, null
+    t."chat_id", t."turn", m."model", m."provider", t."started_at",
+    0, case when o."no_requests" then null else 0 end, 1,
+    false, o."no_requests" is not true, null, null, null, null, null, null, null
   from "tool_calls" as t
+  left join "switched_off" as o on o."chat_id" = t."chat_id"
   left join "messages" as m
     on $by in ('model', 'provider') and m."chat_id" = t."chat_id" and m."turn" = t."turn" and m."role" = 'user'
 ),
@@ -54,18 +70,18 @@ with "facts" as (
 )
 select
   "key",
-  count(*) filter ("kind" = 'turn') as turns,
-  count(*) filter ("kind" = 'request') as requests,
-  count(*) filter ("failed") as "failed_requests",
-  count(*) filter ("kind" = 'tool_call') as tool_calls,
+  sum("asked")::bigint as turns,
+  sum("sent")::bigint as requests,
+  case when requests is not null then count(*) filter ("failed") end as "failed_requests",
+  sum("called")::bigint as tool_calls,
   case when requests = 0 then 0 else sum("input_tokens") end::bigint as "input_tokens",
   case when requests = 0 then 0 else sum("output_tokens") end::bigint as "output_tokens",
   case when requests = 0 then 0 else sum("cached_input_tokens") end::bigint as "cached_input_tokens",
   case when requests = 0 then 0 else sum("cache_write_tokens") end::bigint as "cache_write_tokens",
   case when requests = 0 then 0 else sum("thinking_tokens") end::bigint as "thinking_tokens",
-  case when bool_and("is_priced") then coalesce(sum("cost_usd"), 0) else sum("cost_usd") end::double as "cost_usd",
-  coalesce(bool_and("is_priced"), true) as "cost_complete",
-  coalesce(sum("duration_ms"), 0) as "duration_ms"
+  case when requests = 0 or bool_and("is_priced") then coalesce(sum("cost_usd"), 0) else sum("cost_usd") end::double as "cost_usd",
+  bool_and("is_priced") as "cost_complete",
+  case when requests is not null then coalesce(sum("duration_ms"), 0) end as "duration_ms"
 from "keyed"
 group by "key"
 order by try_cast("key" as bigint), "key"

@@ -4,7 +4,7 @@
 -- columns  tool, then as in usage.sql: turns (that called it), tool_calls, duration_ms (of bodies, in all);
 --          requests, tokens and cost belong to no tool and are NULL;
 --          then failed_tool_calls, mean_ms and max_ms (of bodies, milliseconds)
--- order    by tool; no row for an empty store
+-- order    by tool; no row for an empty store, nor for chats that record no tool calls
 select
   "name" as "tool",
   count(distinct ("chat_id", "turn")) as turns,
