@@ -9,14 +9,18 @@ waits. Nothing here knows DuckDB.
 import contextlib
 import json
 import os
+import random
 import sys
 import time
+from collections.abc import Callable
 
 from filelock import FileLock, Timeout
 
 from nbchat.errors import StoreBusy
 
-POLL_S = 0.002
+HEAD_POLL_S = 0.002
+LINE_POLL_S = (0.004, 0.024)
+PATIENCE_S = 0.15
 
 
 class Gate:
@@ -30,9 +34,9 @@ class Gate:
     def enter(self, timeout_s: float) -> None:
         """Take the right, waiting in line; raises StoreBusy naming who held it for too long."""
         deadline = time.monotonic() + timeout_s
-        self._take(self._wait, deadline, timeout_s)
+        self._take(self._wait, deadline, timeout_s, _line_poll)
         try:
-            self._take(self._lock, deadline, timeout_s)
+            self._take(self._lock, deadline, timeout_s, lambda waited_s: HEAD_POLL_S)
         finally:
             self._wait.release(force=True)
 
@@ -48,14 +52,18 @@ class Gate:
         self._wait.release(force=True)
         return False
 
-    def _take(self, lock: FileLock, deadline: float, timeout_s: float) -> None:
+    def _take(
+        self, lock: FileLock, deadline: float, timeout_s: float, poll: Callable[[float], float]
+    ) -> None:
+        began = time.monotonic()
         while not _try(lock):
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now > deadline:
                 raise StoreBusy(
                     f"{self._path!r} has been held by {self._holder()} for over {timeout_s:g} s. "
                     "Wait for it, or interrupt or restart that process."
                 )
-            time.sleep(POLL_S)
+            time.sleep(poll(now - began))
 
     def _holder(self) -> str:
         try:
@@ -64,6 +72,15 @@ class Gate:
             return f"process {holder['pid']} ({holder['what']})"
         except (OSError, ValueError, KeyError):
             return "another process"
+
+
+def _line_poll(waited_s: float) -> float:
+    """How long to sleep before the turnstile is tried again: who has waited longer tries oftener.
+
+    A long line that tried as fast as it could would take the time of who is at work.
+    """
+    soonest, latest = LINE_POLL_S
+    return random.uniform(0.5, 1) * max(soonest, latest * (1 - waited_s / PATIENCE_S))
 
 
 def _lock_file(path: str, **options: object) -> FileLock:
