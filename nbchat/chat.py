@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from weakref import WeakSet
 
 from nbchat.analytics import usage
 from nbchat.default_model import all_keys, default_model, key_of
@@ -29,6 +28,7 @@ from nbchat.messages import Message, Text
 from nbchat.options import (
     changed,
     checked,
+    checked_columns,
     checked_key,
     checked_mapping,
     checked_persist,
@@ -95,6 +95,8 @@ class Chat:
         persist: Mapping[str, bool] | None = None,
         log_content: bool = True,
     ) -> None:
+        _hide_keys()
+        self._start(api_key, tools, respond, said_url=True)
         self.model = model if model is not None else default_model()
         self.provider, _ = split_model(self.model)
         self.store = open_store(store, table_names=table_names)
@@ -108,13 +110,13 @@ class Chat:
         self._max_tool_rounds = checked_rounds(max_tool_rounds)
         self._base_url = checked_url(base_url)
         self._persist = checked_persist(persist, log_content)
-        self._start(api_key, tools, respond, said_url=True)
+        own = checked_columns(columns)
         row = ChatRow(
-            self.id, name, self.model, self.provider, instructions,
+            self.id, self.name, self.model, self.provider, self.instructions,
             self._stored_settings(), self.metadata, None, None, None,
         )  # fmt: skip
         self.store.transact(
-            lambda cursor: save_chat(cursor, row, self.store.names.of("chats"), columns or {})
+            lambda cursor: save_chat(cursor, row, self.store.names.of("chats"), own)
         )
 
     def _start(
@@ -130,7 +132,7 @@ class Chat:
         self._key = checked_key(api_key)
         self._tools = by_name(tools)
         self._respond = respond
-        self._turns: WeakSet[Running] = WeakSet()
+        self._turns: set[Running] = set()
         self._remembered: dict[str, Message] = {}
 
     @classmethod
@@ -255,8 +257,9 @@ class Chat:
         """Write the conversation to a file for its owner only; where it is.
 
         The path's ending is the format: .md, .html (one page that runs and loads nothing),
-        .jsonl (everything that is stored, one message a line) or .ipynb. Raises ConfigError for
-        another ending, or a file that is there already unless `overwrite=True`.
+        .jsonl (one row a line: the current branch's messages, and all tool calls and requests of
+        the chat) or .ipynb. Raises ConfigError for another ending, or a file that is there
+        already unless `overwrite=True`.
         """
         _hide_keys()
         return export_chat(self.store, self.id, path, overwrite=overwrite)
@@ -330,11 +333,13 @@ class Chat:
 
     def update_metadata(self, patch: Mapping[str, Any]) -> Self:
         """Merge into the metadata, key by key, in the store."""
+        _hide_keys()
         given = checked_mapping(patch, "metadata")
         self.metadata = self.store.transact(lambda cursor: merge_metadata(cursor, self.id, given))
         return self
 
     def _store(self, **changes: Any) -> Self:
+        _hide_keys()
         self.store.transact(lambda cursor: update_chat(cursor, self.id, changes))
         return self
 
@@ -371,6 +376,7 @@ def load_chat(
 
     Give what cannot be stored: key, tools, the respond function.
     """
+    _hide_keys()
     place = open_store(store, table_names=table_names)
     row = place.read(lambda cursor: load_chat_row(cursor, str(id_or_name)))
     if row is None:

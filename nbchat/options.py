@@ -90,6 +90,15 @@ def checked_mapping(value: Any, name: str) -> dict[str, Any]:
     return held
 
 
+def checked_columns(columns: Any) -> dict[str, Any]:
+    """The user's own columns and what to put there; None is none."""
+    if columns is None:
+        return {}
+    if not isinstance(columns, Mapping) or not all(isinstance(name, str) for name in columns):
+        raise ConfigError(f"columns={columns!r} is not a mapping from column names to values.")
+    return dict(columns)
+
+
 def checked_rounds(rounds: int) -> int:
     """The limit, if it is one."""
     if not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 0:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nbchat.analytics import search as find
 from nbchat.analytics import usage
 from nbchat.errors import StoreError
-from nbchat.store import StorePlace, open_store
+from nbchat.store import StorePlace, compact_at, open_store
 from nbchat.store.chats import delete_chat_rows, load_chat_row
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def search(
     `since` and `until` (excluded) what was said, or chats that were created, in between.
 
     Where more than 2,000 messages match (or `limit`, if that is more), only the newest of them
-    are ranked. Once nbchat.sql("load fts", write=True) has loaded DuckDB's extension fts, other
-    English forms of a word are found too. Raises ConfigError for text without a word.
+    are ranked. Other English forms of a word are found too from nbchat.sql("load fts", write=True)
+    until the store is closed. Raises ConfigError for text without a word.
     """
     place = open_store(store, table_names=table_names)
     return find.search(place, text, metadata=metadata, since=since, until=until, limit=limit)
@@ -112,6 +112,7 @@ def sql(
     max_rows: int | None = None,
     timeout: float | None = None,
     max_memory: str | int | None = None,
+    table_names: Mapping[str, str] | None = None,
 ) -> "pandas.DataFrame":
     """The answer to one read-only question about the store, as a frame.
 
@@ -119,7 +120,7 @@ def sql(
     keeps other notebooks waiting: `timeout` (seconds), `max_rows` and `max_memory` (bytes, or
     "512MB") bound what it takes, and are for SQL that a model wrote. Raises SqlRefused.
     """
-    return open_store(store).sql(
+    return open_store(store, table_names=table_names).sql(
         question, params, frames=frames, write=write,
         max_rows=max_rows, timeout=timeout, max_memory=max_memory,
     )  # fmt: skip
@@ -136,6 +137,7 @@ def purge(
     """One row of counts, by table, of what was removed from turns that began before some time.
 
     As the store's own purge(): whole turns, or with `content_only=True` what was said in them.
+    A chat that was never asked anything goes by its creation.
     """
     place = open_store(store, table_names=table_names)
     return place.purge(older_than, content_only=content_only, dry_run=dry_run)
@@ -143,7 +145,7 @@ def purge(
 
 def compact(*, store: StorePlace = None) -> "pandas.DataFrame":
     """The file's bytes_before and bytes_after, written anew without what was deleted."""
-    return open_store(store).compact()
+    return compact_at(store)
 
 
 def doctor(

@@ -260,3 +260,14 @@ def test_no_public_name_is_a_module_too():
     )
 
     assert set(homes) & {room_of(path) for path in MODULES} == set()
+
+
+def test_no_import_of_the_store_hides_one_of_its_modules():
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree_of(PACKAGE / "store" / "__init__.py"))
+        if isinstance(node, ast.ImportFrom) and node.module != "nbchat.store"
+        for alias in node.names
+    }
+
+    assert imported & {path.stem for path in (PACKAGE / "store").glob("*.py")} == set()

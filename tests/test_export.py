@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
@@ -18,6 +19,7 @@ from nbchat.exchange import Usage
 from nbchat.export.inert import fenced, inert_line, inert_markdown
 from nbchat.export.notebook import source_of
 from nbchat.messages import Message, Text, Thinking, ToolCall, part_from_json
+from nbchat.store.values import hide
 from nbchat.testing import scripted
 
 ENDINGS = [".md", ".html", ".jsonl", ".ipynb"]
@@ -344,8 +346,9 @@ def test_json_lines_lose_nothing(chat, tmp_path):
     first, *rest = map(json.loads, exported(chat, tmp_path / "chat.jsonl").splitlines())
 
     assert first["kind"] == "chat"
-    assert {line["kind"] for line in rest} == {"message"}
-    assert [message_from(line) for line in rest] == chat.messages()
+    kinds = [line["kind"] for line in rest]
+    assert list(dict.fromkeys(kinds)) == ["message", "tool_call", "request"]
+    assert [message_from(line) for line in rest if line["kind"] == "message"] == chat.messages()
     assert {key: first[key] for key in ("id", "name", "model", "instructions", "metadata")} == {
         "id": chat.id,
         "name": "Rain & sun",
@@ -357,6 +360,48 @@ def test_json_lines_lose_nothing(chat, tmp_path):
     assert datetime.fromisoformat(first["created_at"]).utcoffset().total_seconds() == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "table", "order"),
+    [
+        ("tool_call", "tools used", "turn, round, seq, attempt"),
+        ("request", "requests", "turn, round, attempt"),
+    ],
+)
+def test_json_lines_have_every_column_of_tool_calls_and_requests(kind, table, order, tmp_path):
+    chat = talk(tmp_path, table_names={"tool_call": "tools used"})
+    chat.store.sql(f'alter table "{table}" add column tenant integer default 5', write=True)
+    chat.store.sql("update requests set usage = json_object('raw', [1])", write=True)
+    frame = chat.store.sql(f'from "{table}" order by {order}').astype(object)
+    stored = [
+        {name: None if pd.isna(held) else as_written(name, held) for name, held in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+    lines = map(json.loads, exported(chat, tmp_path / "chat.jsonl").splitlines())
+    rows = [line for line in lines if line.pop("kind") == kind]
+
+    assert rows == stored
+    assert {row["tenant"] for row in rows} == {5}
+
+
+def as_written(name, value):
+    """A frame's value as a line has it."""
+    if name in ("arguments", "usage", "price", "dropped"):
+        return json.loads(value)
+    return value.isoformat() if name.endswith("_at") else value
+
+
+def test_json_lines_hide_keys_in_what_was_recorded(chat, tmp_path):
+    key = "a-key-of-thirty-characters-long"
+    chat.store.sql(
+        "update requests set error_message = ? where error_message is not null", [key], write=True
+    )
+    hide(key)
+
+    assert "[key]" in exported(chat, tmp_path / "chat.jsonl")
+    assert key not in exported(chat, tmp_path / "again.jsonl")
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_line_is_one_line_and_its_text_comes_back(question, tmp_path):
     asked = nbchat.create_chat("function/x", store=":memory:", respond=lambda request: "ok")
@@ -364,8 +409,8 @@ def test_a_line_is_one_line_and_its_text_comes_back(question, tmp_path):
 
     text = exported(asked, tmp_path / "chat.jsonl")
 
-    assert len(text.splitlines()) == 3
-    assert [message_from(json.loads(line)) for line in text.splitlines()[1:]] == asked.messages()
+    assert len(text.splitlines()) == 4
+    assert [message_from(json.loads(line)) for line in text.splitlines()[1:3]] == asked.messages()
     assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in text.replace("\n", ""))
 
 

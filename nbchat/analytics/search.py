@@ -80,10 +80,10 @@ def terms_of(text: str) -> tuple[list[str], list[str]]:
 
 
 def gate_of(terms: Sequence[str]) -> str | None:
-    """A pattern that all text with these terms matches, of the longest run of ASCII in them.
+    """A pattern that text with these terms matches, of the longest run of ASCII in them.
 
-    DuckDB's pattern search is twice as fast as lowering the text, in ASCII only; None when
-    there is none.
+    DuckDB's pattern search is twice as fast as lowering the text, in ASCII only, and takes
+    İ for no i, as lowering does; None when there is none.
     """
     runs = [run for term in terms for run in ASCII.findall(term)]
     longest = max(runs, key=len, default="")[:GATE_LENGTH]

@@ -20,7 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.command(args)
     except (NbchatError, OSError) as error:
-        print(f"nbchat: {' '.join(notebooks.plain(str(error)).split())}", file=sys.stderr)
+        said = stores.as_options(notebooks.plain(str(error)))
+        print(f"nbchat: {' '.join(said.split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("nbchat: interrupted", file=sys.stderr)

@@ -12,6 +12,11 @@ from nbchat.errors import ConfigError
 
 if TYPE_CHECKING:
     from nbchat.store import Store
+    from nbchat.store.sets import TableSet
+
+
+# what Python calls these options
+OPTIONS = {"repair=True": "--repair", "overwrite=True": "--overwrite"}
 
 
 def add_commands(commands: Any) -> None:
@@ -24,7 +29,7 @@ def add_commands(commands: Any) -> None:
     check = _store_command(commands, "doctor", doctor, "check that a store is whole")
     check.add_argument("--repair", action="store_true", help="repair what can be repaired")
     clear = _store_command(commands, "purge", purge, "delete turns that are older than some age")
-    clear.add_argument("--older-than", required=True, metavar="AGE", help="30d, 12h or a date")
+    clear.add_argument("--older-than", required=True, metavar="AGE", help="30d, 90min or a date")
     clear.add_argument("--content-only", action="store_true", help="keep every metric")
     clear.add_argument("--dry-run", action="store_true", help="only count")
     _store_command(commands, "compact", compact, "write a store anew, without deleted text")
@@ -32,6 +37,13 @@ def add_commands(commands: Any) -> None:
     out.add_argument("--chat", metavar="ID_OR_NAME", help="one chat; without it the whole store")
     out.add_argument("--out", required=True, type=Path, help=".md, .html, .jsonl, .ipynb; a folder")
     out.add_argument("--overwrite", action="store_true", help="replace what is there")
+
+
+def as_options(text: str) -> str:
+    """The text with the options of the command line in the place of Python's."""
+    for python, option in OPTIONS.items():
+        text = text.replace(python, option)
+    return text
 
 
 def _store_command(commands: Any, name: str, command: Any, about: str) -> argparse.ArgumentParser:
@@ -60,7 +72,7 @@ def migrate(args: argparse.Namespace) -> int:
     """Shows what is due on a store, and does it unless it is a dry run."""
     from nbchat.store import migration_due
 
-    place = _existing(args.path)
+    place = _with_default_tables(args.path)
     found = migration_due(place)
     if found is None:
         print(f"{place} is current.")
@@ -71,8 +83,10 @@ def migrate(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(f"\nNothing was changed. A copy would be kept in {found.backup}.")
         return 0
+    before = _backups(place)
     _open(args.path).close()
-    print(f"\nMigrated. The store as it was is kept in {found.backup}.")
+    kept = sorted(_backups(place) - before)
+    print("\nMigrated.", *(f"The store as it was is kept in {backup}." for backup in kept))
     return 0
 
 
@@ -89,7 +103,7 @@ def doctor(args: argparse.Namespace) -> int:
         known = row["check"] in INFORMATION
         code = code if whole or known else 1
         mark = "ok" if whole else "note" if known else "WRONG"
-        print(f"{mark:<5} {row['check']}: {row['what']}")
+        print(f"{mark:<5} {row['check']}: {as_options(row['what'])}")
     return code
 
 
@@ -111,7 +125,11 @@ def purge(args: argparse.Namespace) -> int:
 
 def compact(args: argparse.Namespace) -> int:
     """Prints the file's size before and after."""
-    row = _open(args.path).compact().iloc[0]
+    from nbchat.store import compact_at
+
+    place = _existing(args.path)
+    _sets(place)
+    row = compact_at(place).iloc[0]
     print(f"{row['bytes_before']:,} bytes before, {row['bytes_after']:,} after.")
     return 0
 
@@ -122,6 +140,8 @@ def export(args: argparse.Namespace) -> int:
 
     store = _open(args.path)
     if args.chat is None:
+        if args.out.suffix:
+            raise ConfigError(f"{args.out} is a file, for one chat. Give --chat, or a folder.")
         for row in store.export(args.out, overwrite=args.overwrite).itertuples():
             print(f"{row.rows:>10,} {row.path}")
         return 0
@@ -135,12 +155,48 @@ def export(args: argparse.Namespace) -> int:
 def _open(path: str | None) -> "Store":
     from nbchat.store import open_store
 
-    return open_store(_existing(path))
+    return open_store(_with_default_tables(path))
+
+
+def _with_default_tables(path: str | None) -> Path:
+    """The store that is meant; opening one without these tables would make them."""
+    from nbchat.store.sets import DEFAULT
+
+    place = _existing(path)
+    sets = _sets(place)
+    if DEFAULT not in sets:
+        names = ", ".join(f'"{found.schema}"."{found.chats}"' for found in sets)
+        raise ConfigError(
+            f"{place} has no tables of the default names: its chats are in {names}. Do it in "
+            "Python, with the names: open_store(path, table_names=..., schema=...)."
+        )
+    return place
+
+
+def _sets(place: Path) -> "tuple[TableSet, ...]":
+    from nbchat.store import table_sets
+
+    sets = table_sets(place)
+    if not sets:
+        raise ConfigError(f"{place} is no nbchat store and was not touched. Name another file.")
+    return sets
 
 
 def _existing(path: str | None) -> Path:
     """The store that is meant; a command for a store that is not there must not make one."""
-    place = Path(path or os.environ.get("NBCHAT_DB") or "nbchat.duckdb").expanduser()
+    from nbchat.store import default_place
+
+    place = Path(default_place() if path is None else path).expanduser()
+    if place.is_dir():
+        raise ConfigError(f"{place} is a folder. Name the store's file.")
     if not place.is_file():
         raise ConfigError(f"There is no store {place}. Name one, or make it with `nbchat init`.")
     return place
+
+
+def _backups(place: Path) -> set[Path]:
+    return {
+        other
+        for other in place.parent.iterdir()
+        if other.name.startswith(f"{place.name}.v") and other.suffix == ".bak"
+    }

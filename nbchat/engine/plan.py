@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakSet
 
 from nbchat.exchange import Settings
 from nbchat.messages import Message, Part
@@ -57,7 +56,7 @@ class Plan:
     idle_s: float | None = None
     persist: Persist = WHOLE
     remembered: dict[str, Message] = field(default_factory=dict, repr=False)
-    turns: "WeakSet[Any]" = field(default_factory=WeakSet, repr=False)
+    turns: set[Any] = field(default_factory=set, repr=False)
 
     def remember(self, message: Message) -> None:
         """Have later turns of the chat know this message, if the store does not keep it whole."""

@@ -97,6 +97,7 @@ class Running:
         except BaseException as error:
             self.outcome.set_exception(error)
         finally:
+            self.plan.turns.discard(self)
             if not self.begun.done():
                 self.begun.cancel()
             self._follow(_END)

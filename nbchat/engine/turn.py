@@ -34,6 +34,7 @@ from nbchat.errors import (
     ConfigError,
     Halt,
     ProviderError,
+    StoreBusy,
     StoreError,
     ToolError,
     ToolRoundsExceeded,
@@ -41,6 +42,7 @@ from nbchat.errors import (
 from nbchat.events import DoneEvent, Event, RetryEvent, TextEvent, ThinkingEvent, UsageEvent
 from nbchat.exchange import Delta, Reply, Request, Usage
 from nbchat.messages import JSON, Message, Part, Text
+from nbchat.store.chats import is_deleted
 from nbchat.store.file import Cursor
 from nbchat.store.rows import RequestRow
 from nbchat.store.turns import (
@@ -115,7 +117,8 @@ class Turn:
         """The error, once what was paid for is out of danger; it says where that is."""
         answer = error.unsaved or self.snapshot(status="interrupted")
         self.plan.remember(answer)
-        kept = type(error)(f"{error}{await self._aside(answer) if answer.parts else ''}")
+        is_worth = answer.parts and not await self._is_deleted(error)
+        kept = type(error)(f"{error}{await self._aside(answer) if is_worth else ''}")
         kept.unsaved = answer
         return kept
 
@@ -128,6 +131,17 @@ class Turn:
         except OSError as trouble:
             return f" The answer is in this error's .unsaved only ({trouble})."
         return f" {what} kept in {str(place)!r} until the store opens again." if place else ""
+
+    async def _is_deleted(self, error: StoreError) -> bool:
+        """Whether the chat is gone: nothing would ever take the answer in."""
+        store, user = self.plan.store, self.begun.user
+        if isinstance(error, StoreBusy):
+            return False
+        try:
+            reading = self._worker.do(lambda: store.read(lambda cursor: is_deleted(cursor, user)))
+            return await settled(reading, last=True)
+        except StoreError:
+            return False
 
     async def _rounds(self) -> Message:
         while True:

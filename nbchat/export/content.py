@@ -1,4 +1,4 @@
-"""What an export holds: a chat and the messages of its current branch, read at one moment.
+"""What an export holds: a chat, its current branch and its records, read at one moment.
 
 Invariant: keys that this process knows by now are not in it, also where they were stored
 before they were known. Which words describe it is decided here, how they look is not.
@@ -16,6 +16,7 @@ from nbchat.render.plain import joined
 from nbchat.render.transcript import render_footer
 from nbchat.store import Store
 from nbchat.store.chats import ChatRow, load_chat_row
+from nbchat.store.records import Record, load_requests, load_tool_calls
 from nbchat.store.turns import load_messages
 from nbchat.store.values import clean
 
@@ -24,10 +25,12 @@ WHO = {"user": "User", "assistant": "Assistant"}
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A chat with its messages, first to last."""
+    """A chat with the current branch's messages, and what was recorded of all its branches."""
 
     chat: ChatRow
     messages: tuple[Message, ...]
+    tool_calls: tuple[Record, ...] = ()
+    requests: tuple[Record, ...] = ()
 
 
 def load_content(store: Store, chat_id: str) -> Content:
@@ -37,7 +40,12 @@ def load_content(store: Store, chat_id: str) -> Content:
         row = load_chat_row(cursor, chat_id)
         if row is None:
             raise StoreError(f"Chat {chat_id} is no longer in the store, so it was not exported.")
-        return Content(row, tuple(load_messages(cursor, chat_id, row.head_message_id)))
+        return Content(
+            row,
+            tuple(load_messages(cursor, chat_id, row.head_message_id)),
+            load_tool_calls(cursor, chat_id),
+            load_requests(cursor, chat_id),
+        )
 
     content: Content = without_secrets(store.read(load))
     return content

@@ -15,21 +15,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from nbchat.errors import ConfigError, StoreError
+from nbchat.errors import ConfigError, StoreBusy, StoreError
 from nbchat.exchange import Secret
 from nbchat.messages import Message
 from nbchat.store import spool
-from nbchat.store.compact import compact
-from nbchat.store.doctor import doctor
+from nbchat.store.compact import compact_file
+from nbchat.store.doctor import examine
 from nbchat.store.file import MAIN, MEMORY, Cursor, StoreFile
-from nbchat.store.migrate import Migration, due, migrate
+from nbchat.store.migrate import Migration, due, migrate_file
 from nbchat.store.names import TableNames, table_names_of
+from nbchat.store.network import warn_of_network
 from nbchat.store.parquet import export_parquet
-from nbchat.store.place import warn_of_network
-from nbchat.store.purge import purge
+from nbchat.store.purge import purge_turns
 from nbchat.store.rows import RequestRow
-from nbchat.store.schema import MigrationDue, apply_schema, is_current
+from nbchat.store.schema import MigrationDue, apply_schema, is_current, replay_schema
+from nbchat.store.sets import TableSet, sets_in
 from nbchat.store.sql import ask_sql, limits_of, run_sql
+from nbchat.store.trust import has_own_views, refuse_shadows
 from nbchat.store.turns import recover
 from nbchat.store.values import hide
 
@@ -61,6 +63,8 @@ class Store:
         self.schema = schema
         self._file = file
         self._prepared_at = 0
+        self._trusted: tuple[int, int] | None = None
+        self._refused: set[tuple[Path, int]] = set()
 
     def read(self, work: Callable[[Cursor], T]) -> T:
         """What `work`, which only reads, returns."""
@@ -77,31 +81,55 @@ class Store:
         def prepared(cursor: Cursor) -> tuple[T, int]:
             named = self.names.over(cursor)
             if file.attachments != self._prepared_at:
-                # another process may have upgraded or replaced the file meanwhile
-                if not is_current(named, self.names):
-                    apply_schema(named, self.names, self.path)
-                recover(named)
+                self._prepare(named)
             return work(named), file.attachments
 
         self._take_in()
         try:
             result, self._prepared_at = file.transact(prepared, self.schema, writes=writes)
         except MigrationDue:
-            migrate(file, self.names, self.schema)
+            migrate_file(file, self.names, self.schema)
             result, self._prepared_at = file.transact(prepared, self.schema, writes=writes)
         return result
+
+    def _prepare(self, cursor: Cursor) -> None:
+        """After attaching: another process may have upgraded or replaced the file meanwhile."""
+        known = self.path == MEMORY or self._trusted == self._file.identity
+        if not known:
+            refuse_shadows(cursor, self.path)
+        if not is_current(cursor, self.names):
+            apply_schema(cursor, self.names, self.path)
+        elif not known and not has_own_views(cursor, self.names):
+            replay_schema(cursor, self.names)
+        self._trusted = self._file.identity
+        recover(cursor)
 
     def _take_in(self) -> None:
         """Store answers that wait beside the file; one that cannot be must not be in the way."""
         for place in spool.waiting(self._spool) if self._spool.is_dir() else ():
-            with contextlib.suppress(StoreError):
-                if self._file.transact(partial(self._take, place), self.schema):
-                    spool.remove(place)
+            with contextlib.suppress(OSError):
+                found = (place, place.stat().st_mtime_ns)
+                if found not in self._refused:
+                    self._take_one(*found)
 
-    def _take(self, place: Path, cursor: Cursor) -> bool:
+    def _take_one(self, place: Path, written_ns: int) -> None:
+        try:
+            taken = self._file.transact(partial(self._take, place), self.schema)
+        except StoreBusy:
+            raise  # the others would wait as long again
+        except StoreError:
+            taken = False
+        if taken:
+            spool.remove(place)
+        elif taken is not None:
+            self._refused.add((place, written_ns))
+
+    def _take(self, place: Path, cursor: Cursor) -> bool | None:
+        """Whether it was taken in; None while these tables are not current."""
         named = self.names.over(cursor)
-        known = is_current(named, self.names)
-        return known and spool.take_in(named, place, self.names.of("chats"))
+        if not is_current(named, self.names):
+            return None
+        return spool.take_in(named, place, self.names.of("chats"))
 
     @property
     def _spool(self) -> Path:
@@ -135,7 +163,7 @@ class Store:
         """The answer to one read-only question about the store, as a frame.
 
         `frames` are pandas frames the SQL may name. `write=True` runs any SQL instead, in
-        one transaction, without the lock-down.
+        one transaction of its own (so no BEGIN or COMMIT), without the lock-down.
         A running question keeps every other notebook out of the store, for `timeout` seconds
         of running at most; only a single huge value can hold it longer, until it is computed.
         `max_rows` is how many rows the answer may have. `max_memory` (bytes, or "512MB") is
@@ -147,7 +175,10 @@ class Store:
         limits = limits_of(max_rows, timeout, max_memory)
         self.read(lambda cursor: None)
         if write:
-            return run_sql(self._file, sql, params, self.schema, limits=limits)
+            try:
+                return run_sql(self._file, sql, params, self.schema, limits=limits)
+            finally:
+                self._file.forget_schema()
         return ask_sql(self._file, sql, frames, params, self.schema, limits=limits)
 
     def compact(self) -> "pandas.DataFrame":
@@ -156,9 +187,7 @@ class Store:
         One row: bytes_before, bytes_after. Other notebooks wait meanwhile. Backups beside the
         file, snapshots and the disk's own free space are not touched: they may still hold it.
         """
-        import pandas as pd  # takes longer to load than all of nbchat
-
-        return pd.DataFrame([asdict(compact(self._file))]).astype("Int64")
+        return _compacted(self._file)
 
     def export(
         self, folder: "str | os.PathLike[str]", *, overwrite: bool = False
@@ -186,7 +215,7 @@ class Store:
         list of up to 20 ids, or names of tables or files). `repair=True` repairs what can be
         without a person, in one transaction. Money is never changed.
         """
-        return doctor(self, repair=repair)
+        return examine(self, repair=repair)
 
     def purge(
         self,
@@ -198,15 +227,19 @@ class Store:
         """Delete turns that began before a time, and chats whose last turn was before it.
 
         One row: chats, messages, tool_calls, requests, agent_sessions (rows deleted) and
-        older_than, the time. `older_than` is an age (a timedelta, or "90m", "12h", "30d",
-        "8w", "1y") or a time (ISO text, a date; UTC unless it says otherwise). `content_only=True`
+        older_than, the time. `older_than` is an age (a timedelta, or "90min", "12h", "30d",
+        "8w", "1y") or a time (ISO text, a date; UTC unless it says otherwise). A chat that was
+        never asked anything holds only settings and goes by its creation, whatever was changed
+        in it since. What follows a turn that goes then follows what came before that turn.
+        Tool calls and requests whose turn has no message go by their own beginning.
+        `content_only=True`
         removes only what was said in the turns and keeps every metric; the counts are then of
         rows that said something, and a chat's name, instructions and metadata stay.
         `dry_run=True` counts the same and changes nothing. A running turn is never touched.
         The text leaves the bytes of the file only with compact(), and backups never. Raises
         ConfigError for what is no age or time, or is in the future.
         """
-        return purge(self, older_than, content_only=content_only, dry_run=dry_run)
+        return purge_turns(self, older_than, content_only=content_only, dry_run=dry_run)
 
     def close(self) -> None:
         """Let go of the file now."""
@@ -247,15 +280,55 @@ def open_store(
     Raises NotAStore for a file that is not a store, StoreTooNew for a newer nbchat's.
     """
     names = table_names_of(table_names)
+    # the plain one stays in no variable, which a traceback would show
+    encryption_key = key = _checked_key(encryption_key)
+    if key is not None and (isinstance(path, Store) or path == MEMORY):
+        raise ConfigError("encryption_key is for a file that is opened here. Leave it out.")
     if isinstance(path, Store):
         if table_names is None and schema is None:
             return path
         store = _store_on(path._file, names, _checked_schema(schema, path.schema))
     else:
-        file = _file_at(path, _checked_key(encryption_key))
+        file = _file_at(path, key)
         store = _store_on(file, names, _checked_schema(schema, MAIN))
-    store.read(recover)  # as after a fresh attachment, also while the lease lasts
+    try:
+        store.read(recover)  # as after a fresh attachment, also while the lease lasts
+    except StoreError:
+        if store._file.attachments == 0:
+            _forget(store._file)  # another try may come with another key
+        raise
     return store
+
+
+def _forget(file: StoreFile) -> None:
+    with _opening:
+        _files.pop(file.path, None)
+        for key in [key for key in _stores if key[0] == file.path]:
+            del _stores[key]
+
+
+def compact_at(place: StorePlace) -> "pandas.DataFrame":
+    """As Store.compact, whatever the names of its tables are: none is read, none is made."""
+    return _compacted(place._file if isinstance(place, Store) else _file_at(place, None))
+
+
+def _compacted(file: StoreFile) -> "pandas.DataFrame":
+    import pandas as pd  # takes longer to load than all of nbchat
+
+    return pd.DataFrame([asdict(compact_file(file))]).astype("Int64")
+
+
+def default_place() -> str:
+    """Where the store is when nobody says: NBCHAT_DB, else nbchat.duckdb in this folder."""
+    place = os.environ.get("NBCHAT_DB", "nbchat.duckdb")
+    if not place:
+        raise ConfigError("NBCHAT_DB is empty. Give it the path of a store, or unset it.")
+    return place
+
+
+def table_sets(path: "str | os.PathLike[str]") -> tuple[TableSet, ...]:
+    """Which sets of tables are in this file; none in one that is no store. Changes nothing."""
+    return sets_in(_file_at(path, None))
 
 
 def migration_due(path: "str | os.PathLike[str]") -> Migration | None:
@@ -264,7 +337,7 @@ def migration_due(path: "str | os.PathLike[str]") -> Migration | None:
 
 
 def _file_at(path: "str | os.PathLike[str] | None", key: str | None) -> StoreFile:
-    place = path if path is not None else os.environ.get("NBCHAT_DB", "nbchat.duckdb")
+    place = path if path is not None else default_place()
     place = os.fspath(place) if isinstance(place, os.PathLike) else place
     if not isinstance(place, str) or not place:
         raise ConfigError(f"{place!r} is not a path for a store. Give a file name, or ':memory:'.")
@@ -276,10 +349,10 @@ def _file_at(path: "str | os.PathLike[str] | None", key: str | None) -> StoreFil
         if file is None:
             warn_of_network(place)
             file = _files.setdefault(place, StoreFile(place, key))
-    if file.attachments == 0:
-        file.key = key  # the last one did not open it
     if key is not None and key != file.key:
-        raise ConfigError(f"{place!r} is open in this process with another encryption_key.")
+        raise ConfigError(
+            f"{place!r} is open in this process already, with another encryption_key or none."
+        )
     return file
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import duckdb
+
 from nbchat.errors import ConfigError, StoreError
-from nbchat.messages import JSON
+from nbchat.messages import JSON, Message
 from nbchat.store.file import Cursor
 from nbchat.store.identity import is_id
 from nbchat.store.values import aware, clean, dump_json, utc_now
@@ -17,7 +19,14 @@ COLUMNS = """
   "id", "name", "model", "provider", "instructions", "settings", "metadata",
   "head_message_id", "created_at", "updated_at"
 """
-OWN = set(re.findall(r"\w+", COLUMNS))
+OWN = {*re.findall(r"\w+", COLUMNS), "archived_at"}
+# what DuckDB says of a value that a column cannot hold
+UNFIT = (
+    duckdb.ConversionException,
+    duckdb.NotImplementedException,
+    duckdb.InvalidInputException,
+    duckdb.BinderException,
+)
 CHANGEABLE = (
     "name", "model", "provider", "instructions", "settings", "metadata", "archived_at"
 )  # fmt: skip
@@ -52,18 +61,26 @@ def save_chat(cursor: Cursor, chat: ChatRow, table: str, columns: Mapping[str, A
         "metadata": _held(chat.metadata),
         "created_at": now,
         "updated_at": now,
-        **columns,
+        **{column: _held(value) for column, value in columns.items()},
     }
     _check_columns(cursor, table, columns)
     listed = ", ".join('"' + column.replace('"', '""') + '"' for column in values)
     marks = ", ".join("?" for _ in values)
-    cursor.execute(f'insert into "chats" ({listed}) values ({marks})', list(values.values()))
+    try:
+        cursor.execute(f'insert into "chats" ({listed}) values ({marks})', list(values.values()))
+    except UNFIT as error:
+        if not columns:
+            raise
+        said = str(error).partition("\n")[0]
+        raise ConfigError(f"columns={dict(columns)!r} do not fit the table: {said}") from error
 
 
 def _held(value: Any) -> Any:
     """The value as its column holds it."""
     if isinstance(value, Mapping):
         return dump_json(value)
+    if isinstance(value, list | tuple):
+        return [_held(item) for item in value]
     return clean(value) if isinstance(value, str) else value
 
 
@@ -72,7 +89,8 @@ def _check_columns(cursor: Cursor, table: str, columns: Mapping[str, Any]) -> No
         return
     rows = cursor.execute(
         "select column_name from duckdb_columns() "
-        "where database_name = current_database() and lower(table_name) = lower(?)",
+        "where database_name = current_database() and schema_name = current_schema() "
+        "and lower(table_name) = lower(?)",
         [table],
     ).fetchall()
     there = {column.lower() for (column,) in rows}
@@ -96,6 +114,14 @@ def load_chat_row(cursor: Cursor, id_or_name: str) -> ChatRow | None:
         [clean(id_or_name)],
     ).fetchall()
     return _chat_of(rows[0]) if rows else None
+
+
+def is_deleted(cursor: Cursor, message: Message) -> bool:
+    """Whether the message's chat was deleted; a store made since then never had it."""
+    if message.created_at is None or load_chat_row(cursor, message.chat_id) is not None:
+        return False
+    made = cursor.execute('select min("applied_at") from "nbchat_version"').fetchall()[0][0]
+    return made is not None and made < message.created_at.replace(tzinfo=None)
 
 
 def _chat_of(row: tuple[Any, ...]) -> ChatRow:

@@ -40,7 +40,7 @@ class Compacted:
     bytes_after: int
 
 
-def compact(file: StoreFile) -> Compacted:
+def compact_file(file: StoreFile) -> Compacted:
     """Write the store anew, without what was deleted from it; others wait meanwhile.
 
     Needs as much free disk as the store has rows. Raises StoreError with the store as it was.
@@ -50,36 +50,37 @@ def compact(file: StoreFile) -> Compacted:
     with file.set_aside():
         with file.fresh_instance():
             pass  # takes in what a dead process left, so that no log outlives the old file
-        if os.path.exists(f"{file.path}.wal"):
-            raise StoreError(
-                f"{file.path!r} was not compacted and is as it was: there is no room to take its "
-                "log in. Make room and try again."
-            )
+        file.refuse_log("compacted")
         fresh = Path(f"{file.path}.compact")
         before = os.path.getsize(file.path)
         try:
-            _write_anew(file, fresh)
-            _swap(fresh, Path(file.path))
+            with file.fresh_instance(read_only=True) as database:
+                _write_anew(database, file, fresh)
+                if os.name == "posix":
+                    # while DuckDB's own lock keeps programs out that do not know our gate
+                    _swap(fresh, Path(file.path))
+            if os.name != "posix":  # an open file cannot be replaced there
+                _swap(fresh, Path(file.path))
         finally:
             _remove(fresh)
         return Compacted(before, os.path.getsize(file.path))
 
 
-def _write_anew(file: StoreFile, fresh: Path) -> None:
+def _write_anew(database: Cursor, file: StoreFile, fresh: Path) -> None:
+    """Copy all of the attached store into a new file at `fresh`."""
     _remove(fresh)
-    with file.fresh_instance(read_only=True) as database:
-        create(database, str(fresh), file.key)
-        attach(database, str(fresh), file.key, alias="fresh")
-        # before anything that was said is in it
-        os.close(os.open(f"{fresh}.wal", os.O_WRONLY | os.O_CREAT, 0o600))
-        os.chmod(fresh, os.stat(file.path).st_mode & 0o777)
-        database.execute('copy from database "store" to "fresh"')
-        if _contents(database, "store") != _contents(database, "fresh"):
-            raise StoreError(
-                f"{file.path!r} was not compacted and is as it was: it has something of your own "
-                "that DuckDB does not copy. Drop it, compact, and make it again."
-            )
-        database.execute('detach "fresh"')
+    create(database, str(fresh), file.key)
+    attach(database, str(fresh), file.key, alias="fresh")
+    # before anything that was said is in it
+    os.close(os.open(f"{fresh}.wal", os.O_WRONLY | os.O_CREAT, 0o600))
+    os.chmod(fresh, os.stat(file.path).st_mode & 0o777)
+    database.execute('copy from database "store" to "fresh"')
+    if _contents(database, "store") != _contents(database, "fresh"):
+        raise StoreError(
+            f"{file.path!r} was not compacted and is as it was: it has something of your own "
+            "that DuckDB does not copy. Drop it, compact, and make it again."
+        )
+    database.execute('detach "fresh"')
 
 
 def _contents(database: Cursor, name: str) -> list[tuple[str, int]]:

@@ -177,7 +177,7 @@ INFORMATION = frozenset(
 )
 
 
-def doctor(store: "Store", *, repair: bool = False) -> "pandas.DataFrame":
+def examine(store: "Store", *, repair: bool = False) -> "pandas.DataFrame":
     """One row per check, always all of them in one order: check, rows, repaired, what, ids.
 
     `rows` is how many rows are wrong (0 is healthy, NA could not be checked because the file
@@ -202,7 +202,7 @@ def _frame(findings: Iterable[Finding]) -> "pandas.DataFrame":
 
 
 @cache
-def check_sql(name: str) -> str:
+def sql_of(name: str) -> str:
     """The text of a check."""
     return (CHECKS / f"{name}.sql").read_text(encoding="utf-8")
 
@@ -213,7 +213,7 @@ def _unreadable(file: StoreFile, schema: str) -> dict[str, str]:
     Each is read in a transaction of its own, because DuckDB's error ends it.
     """
     tables = file.transact(
-        lambda cursor: cursor.execute(check_sql("damage")).fetchall(), schema, writes=False
+        lambda cursor: cursor.execute(sql_of("damage")).fetchall(), schema, writes=False
     )
     unreadable = {}
     for table, statement in tables:
@@ -258,11 +258,11 @@ def _unchecked(name: str) -> Finding:
 def _examined(store: "Store", repair: bool) -> list[Finding]:
     """Every check of the tables in one transaction, each repaired before the next one looks."""
 
-    def examine(cursor: Cursor) -> list[Finding]:
+    def look(cursor: Cursor) -> list[Finding]:
         known = {"ended": _ended(cursor), "latest": utc_now() + CLOCK_LEEWAY}
         return [_finding(cursor, check, known, repair) for check in IN_THE_STORE]
 
-    return store.transact(examine, writes=repair)
+    return store.transact(look, writes=repair)
 
 
 def _ended(cursor: Cursor) -> list[str]:
@@ -276,7 +276,7 @@ def _ended(cursor: Cursor) -> list[str]:
 
 
 def _finding(cursor: Cursor, check: Check, known: Mapping[str, Any], repair: bool) -> Finding:
-    rows = check_sql(check.name)
+    rows = sql_of(check.name)
     params = {name: value for name, value in known.items() if f"${name}" in rows} or None
     [(count,)] = cursor.execute(f'select count(*) from ({rows}) as "found"', params).fetchall()
     ids: tuple[str, ...] = ()

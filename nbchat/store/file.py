@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 import duckdb
 
-from nbchat.errors import NbchatError
+from nbchat.errors import NbchatError, StoreBusy, StoreError
 from nbchat.store.gate import Gate
 from nbchat.store.trouble import explain
 
@@ -35,8 +35,13 @@ MAIN = "main"
 # DuckDB's words after a checkpoint failed: of what was committed, and of the instance
 DURABLE = "COMMIT succeeded and is durable"
 UNUSABLE = "has been invalidated"
-# settings of every DuckDB instance that a store is attached to
-INSTANCE: dict[str, str | bool | int | float | list[str]] = {}
+# settings of every DuckDB instance that a store is attached to: what was said is written to the
+# store only, nowhere for want of memory, and no extension is fetched or loaded unasked
+INSTANCE: dict[str, str | bool | int | float | list[str]] = {
+    "temp_directory": "",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
 # no temporary files: DuckDB lets SQL read all that is in their folder; nor any other file, for
 # it lets SQL overwrite the one that is attached, from a view that hides a COPY too
 LOCKDOWN = """
@@ -51,12 +56,16 @@ set lock_configuration = true;
 
 
 class StoreFile:
-    """The only way to the file; `attachments` counts how often it was attached."""
+    """The only way to the file.
+
+    `attachments` counts how often it was attached, `identity` is the file's, as last attached.
+    """
 
     def __init__(self, path: str, key: str | None = None) -> None:
         self.path = path
         self.key = key
         self.attachments = 0
+        self.identity: tuple[int, int] | None = None
         self._start()
         _OPEN.add(self)
 
@@ -80,7 +89,7 @@ class StoreFile:
 
         Unqualified names are those of this DuckDB schema, which is made if there is none.
         """
-        with self._mutex, _explained(self.path):
+        with self._mine(), _explained(self.path):
             self._attach()
             try:
                 self._use(schema)
@@ -90,6 +99,19 @@ class StoreFile:
                 if self._gate and self._gate.somebody_waits():
                     self._detach()
 
+    @contextlib.contextmanager
+    def _mine(self) -> Iterator[None]:
+        """Keep this process's other threads out, as the gate does other processes."""
+        if not self._mutex.acquire(timeout=BUSY_TIMEOUT_S):
+            raise StoreBusy(
+                f"{self.path!r} has been in use by another thread of this process for over "
+                f"{BUSY_TIMEOUT_S:g} s. Wait for its question, or give it a timeout."
+            )
+        try:
+            yield
+        finally:
+            self._mutex.release()
+
     def _commit(self, work: Callable[[Cursor], T], writes: bool) -> T:
         cursor = self._database()
         self._busy = True
@@ -98,7 +120,8 @@ class StoreFile:
             result = work(cursor)
             # the first transaction may apply the schema and end what dead processes left
             self._guard_log(create=writes or self._is_first)
-            self._commit_log(cursor)
+            if not commit(cursor):
+                self._detach()  # the next transaction begins with what is in the log
             self._guard_log(create=False)
             self._is_first = False
             return result
@@ -110,22 +133,18 @@ class StoreFile:
         finally:
             self._busy = False
 
-    def _commit_log(self, cursor: Cursor) -> None:
-        """Commit; that the checkpoint due after it failed, on a full disk, takes nothing back."""
-        try:
-            cursor.commit()
-        except duckdb.IOException as error:
-            if DURABLE not in str(error):
-                raise
-            self._detach()  # the next transaction begins with what is in the log
-
     def _use(self, schema: str) -> None:
         if schema != self._schema:
+            self._schema = ""
             if schema != MAIN:
                 self._guard_log(create=True)
                 self._database().execute(f"create schema if not exists {place_of(schema)}")
             self._database().execute(f"use {place_of(schema)}")
             self._schema = schema
+
+    def forget_schema(self) -> None:
+        """After SQL that may have said USE: have the next transaction say it again."""
+        self._schema = ""
 
     def _guard_log(self, *, create: bool) -> None:
         """Have the log beside the file be no more readable than the file itself."""
@@ -141,7 +160,7 @@ class StoreFile:
 
     def release(self) -> None:
         """Let go of the file and of DuckDB's memory; the next transaction attaches it again."""
-        with self._mutex:
+        with self._mine():
             self._detach()
             if self._gate:
                 self._drop()
@@ -149,12 +168,12 @@ class StoreFile:
     @contextlib.contextmanager
     def set_aside(self) -> Iterator[None]:
         """Hold the gate with the file detached, so that this process may open it otherwise."""
-        with self._mutex, _explained(self.path):
+        with self._mine(), _explained(self.path):
             if self._gate is None:
                 yield
                 return
             self._detach()
-            self._gate.enter(BUSY_TIMEOUT_S)
+            self._enter(self._gate)
             try:
                 yield
             finally:
@@ -163,6 +182,10 @@ class StoreFile:
     @contextlib.contextmanager
     def fresh_instance(self, *, read_only: bool = False) -> Iterator[Cursor]:
         """A DuckDB of its own with the store attached and in use, while the file is set aside."""
+        if not os.path.exists(self.path):
+            raise StoreError(
+                f"There is no store {self.path!r} any more. Open it to make a new one."
+            )
         with duckdb.connect(MEMORY, config=INSTANCE) as database:
             attach(database, self.path, self.key, read_only=read_only)
             database.execute("use store")
@@ -176,16 +199,13 @@ class StoreFile:
         return self._db
 
     def _attach(self) -> None:
-        if self._attached and self._gate and not os.path.exists(self.path):
-            self._detach()  # deleted under the lease: what is written now goes to a new file
+        if self._attached and self._gate and _identity(self.path) != self.identity:
+            self._detach()  # deleted or replaced under the lease: what is there now is meant
         if self._attached:
             return
-        if self._gate and not os.path.isdir(os.path.dirname(self.path)):
-            # a lock file would create it
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
         try:
             if self._gate:
-                self._gate.enter(BUSY_TIMEOUT_S)
+                self._enter(self._gate)
             self._attach_file()
             self._attached = True
             self.attachments += 1
@@ -197,10 +217,17 @@ class StoreFile:
             raise
         self._keep()
 
+    def _enter(self, gate: Gate) -> None:
+        if not os.path.isdir(os.path.dirname(self.path)):
+            # a lock file would create it
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
+        gate.enter(BUSY_TIMEOUT_S)
+
     def _attach_file(self) -> None:
         if self._gate is not None and not os.path.exists(self.path):
             create(self._database(), self.path, self.key)
         attach(self._database(), self.path, self.key)
+        self.identity = _identity(self.path)
         self._is_first = True
         self._schema = MAIN
         self._database().execute("use store")
@@ -225,6 +252,14 @@ class StoreFile:
         finally:
             self._remove_empty_log()
             self._gate.leave()
+
+    def refuse_log(self, done: str) -> None:
+        """Raise StoreError if the log is still beside the detached file, and not in it."""
+        if os.path.exists(f"{self.path}.wal"):
+            raise StoreError(
+                f"{self.path!r} was not {done} and is as it was: there is no room to take its log "
+                "in. Make room and try again."
+            )
 
     def _remove_empty_log(self) -> None:
         with contextlib.suppress(OSError):
@@ -308,18 +343,43 @@ def attach(
     if key is not None and not read_only:
         with contextlib.suppress(duckdb.Error):
             database.execute("load httpfs")  # what DuckDB writes encrypted files with
-    # the type is said, or DuckDB would fetch an extension for a file of another kind
-    options = ["type duckdb"] + (["read_only"] if read_only else [])
-    options += [f"encryption_key {quoted(key)}"] if key is not None else []
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
-            database.execute(f"attach {quoted(path)} as {alias} ({', '.join(options)})")
+            # not kept in a name, which a traceback's variables would show
+            database.execute(_attach_sql(path, key, read_only, alias))
             return
         except duckdb.IOException as error:
             if "Could not set lock" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+
+
+def _attach_sql(path: str, key: str | None, read_only: bool, alias: str) -> str:
+    # the type is said, or DuckDB would take a file of another kind for a database of that kind
+    options = ["type duckdb"] + (["read_only"] if read_only else [])
+    options += [f"encryption_key {quoted(key)}"] if key is not None else []
+    return f"attach {quoted(path)} as {alias} ({', '.join(options)})"
+
+
+def commit(cursor: Cursor) -> bool:
+    """Commit; False if it is durable, but the checkpoint due after it found the disk full."""
+    try:
+        cursor.commit()
+    except duckdb.IOException as error:
+        if DURABLE not in str(error):
+            raise
+        return False
+    return True
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from another one of its name; None when there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def create(database: Cursor, path: str, key: str | None) -> None:
@@ -331,13 +391,22 @@ def create(database: Cursor, path: str, key: str | None) -> None:
         attach(database, str(made), key, alias="made")
         database.execute("detach made")
         made.chmod(0o600)
-        # of a file that was deleted without it: what it holds fits no other file
-        Path(f"{path}.wal").unlink(missing_ok=True)
+        _refuse_lost(Path(f"{path}.wal"), path)
         made.replace(path)
     finally:
         with contextlib.suppress(OSError):
             made.unlink(missing_ok=True)
             made.parent.rmdir()
+
+
+def _refuse_lost(log: Path, path: str) -> None:
+    """A log fits the file it was written for only, which may come back."""
+    if log.exists() and log.stat().st_size > 0:
+        raise StoreError(
+            f"The store {path!r} is gone, and its log {str(log)!r} is still there with what was "
+            "written last. Put the file back, or move the log away to begin a new store."
+        )
+    log.unlink(missing_ok=True)
 
 
 def quoted(text: str) -> str:

@@ -20,6 +20,8 @@ DTYPES = {
     "BOOLEAN": "boolean",
 }
 TIMES = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}
+# not where it is a field's name, which a type follows, nor in quotes
+UUID = re.compile(r"""("(?:[^"]|"")*"|'(?:[^']|'')*')|\bUUID\b(?! )""")
 PREFIXED_DTYPES = {"DECIMAL": "Float64", "ENUM": "string"}
 
 
@@ -35,9 +37,10 @@ def frame_of(
     if at_most is not None:
         relation = relation.limit(at_most)
     names, types = relation.columns, [str(type_) for type_ in relation.types]
-    if any("UUID" in type_ for type_ in types):
+    held = list(map(_with_text_for_ids, types))
+    if held != types:
         relation = relation.project(
-            ", ".join(map(_as_text, range(1, len(names) + 1), names, types))
+            ", ".join(map(_cast, range(1, len(names) + 1), names, types, held))
         )
     frame = relation.df()
     columns = [_typed(frame.iloc[:, at], type_) for at, type_ in enumerate(types)]
@@ -46,11 +49,13 @@ def frame_of(
     return typed
 
 
-def _as_text(position: int, name: str, type_: str) -> str:
+def _with_text_for_ids(type_: str) -> str:
+    return UUID.sub(lambda found: found[1] or "VARCHAR", type_)
+
+
+def _cast(position: int, name: str, type_: str, held: str) -> str:
     quoted = name.replace('"', '""')
-    if "UUID" not in type_:
-        return f'#{position} as "{quoted}"'
-    return f'#{position}::{re.sub("UUID", "VARCHAR", type_)} as "{quoted}"'
+    return f'#{position}{"" if held == type_ else f"::{held}"} as "{quoted}"'
 
 
 def _typed(column: "pandas.Series[Any]", type_: str) -> "pandas.Series[Any]":

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbchat.errors import StoreError
-from nbchat.store.file import MAIN, Cursor, StoreFile, place_of
+from nbchat.store.file import MAIN, Cursor, StoreFile, commit, place_of
 from nbchat.store.names import TableNames
 from nbchat.store.schema import VERSION, applied_to, replay_schema
 
@@ -35,12 +35,12 @@ def steps_after(version: int) -> tuple[Path, ...]:
 
 
 def due(file: StoreFile, names: TableNames, schema: str = MAIN) -> Migration | None:
-    """What `migrate` would do; None when the store is current or has no tables yet."""
+    """What `migrate_file` would do; None when the store is current or has no tables yet."""
     with file.set_aside():
         return _due(file, names, schema, read_only=True)
 
 
-def migrate(file: StoreFile, names: TableNames, schema: str = MAIN) -> Migration | None:
+def migrate_file(file: StoreFile, names: TableNames, schema: str = MAIN) -> Migration | None:
     """Bring the store to the current version; None when there was nothing to do.
 
     Raises StoreError if a step fails; the store is then as it was before.
@@ -50,13 +50,15 @@ def migrate(file: StoreFile, names: TableNames, schema: str = MAIN) -> Migration
         found = _due(file, names, schema, read_only=False)
         if found is None:
             return None
+        file.refuse_log("migrated")
         _back_up(Path(file.path), found.backup)
-        try:
-            with _opened(file, schema) as cursor:
+        with _opened(file, schema) as cursor:
+            try:
                 _run(names.over(cursor), found, names)
-        except BaseException:
-            found.backup.unlink(missing_ok=True)  # the store is as it was; a new try makes another
-            raise
+            except BaseException:
+                # the store stays as it was, and a new try makes another
+                found.backup.unlink(missing_ok=True)
+                raise
     return found
 
 
@@ -75,7 +77,7 @@ def _opened(file: StoreFile, schema: str, *, read_only: bool = False) -> Iterato
         cursor.execute(f"use {place_of(schema)}")
         cursor.begin()
         yield cursor
-        cursor.commit()
+        commit(cursor)
 
 
 def _run(cursor: Cursor, migration: Migration, names: TableNames) -> None:

@@ -20,6 +20,12 @@ KEYS = {
     "request": "requests",
     "agent_session": "agent_sessions",
 }
+# what nbchat's own SQL calls the steps of a statement, which would hide a table of that name
+STEPS = {
+    "_asked", "_best", "_billed", "_chosen", "_counted", "_facts", "_found", "_gone",
+    "_heirs", "_kept", "_keyed", "_matching", "_named", "_old", "_places", "_ranked",
+    "_rarity", "_said", "_sample", "_suspects", "_switched_off", "_usual", "_whole",
+}  # fmt: skip
 VIEWS = ("turns", "requests_priced")
 QUOTED = re.compile(f'"({"|".join((*KEYS.values(), *VIEWS))})"')
 
@@ -73,7 +79,7 @@ def renamed(sql: str, names: TableNames) -> str:
 def table_names_of(mapping: Mapping[str, str] | None) -> TableNames:
     """The names in a mapping from chat, message, tool_call, request and agent_session.
 
-    Raises ConfigError for an unknown key, an empty name, or one that is used twice.
+    Raises ConfigError for an unknown key, an empty name, one used twice or by nbchat's own SQL.
     """
     custom = []
     for key, name in (mapping or {}).items():
@@ -81,6 +87,10 @@ def table_names_of(mapping: Mapping[str, str] | None) -> TableNames:
             raise ConfigError(f"table_names has no key {key!r}. Keys: {', '.join(KEYS)}.")
         if not isinstance(name, str) or not name.strip() or "\0" in name:
             raise ConfigError(f"table_names[{key!r}] = {name!r} is not a name for a table.")
+        if name.lower() in STEPS:
+            raise ConfigError(
+                f"table_names[{key!r}] = {name!r} is what nbchat's own SQL uses. Give another."
+            )
         if name != KEYS[key]:
             custom.append((KEYS[key], name))
     names = TableNames(tuple(sorted(custom)))

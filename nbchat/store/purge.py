@@ -2,7 +2,8 @@
 
 Two clocks: what was said may have to go long before what it cost. A turn's age is counted
 from its beginning; one that is still running, in any process, is never touched. All of it is
-one transaction, children first. The same is left of a row as `persist` leaves without content.
+one transaction, children first, and only what pointed at a row that goes is pointed elsewhere.
+The same is left of a row as `persist` leaves without content.
 """
 
 import re
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbchat.errors import ConfigError
-from nbchat.store.doctor import check_sql
 from nbchat.store.file import Cursor
 from nbchat.store.values import utc_now
 
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from nbchat.store import Store
 
 FOLDER = Path(__file__).with_name("purges")
-AGE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([mhdwy])\s*")
+AGE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(min|[hdwy])\s*")
+MINUTES_OR_MONTHS = re.compile(r"\s*[\d.]+\s*m\s*")
 UNITS = {
-    "m": timedelta(minutes=1),
+    "min": timedelta(minutes=1),
     "h": timedelta(hours=1),
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
@@ -65,7 +66,7 @@ class Purged:
     chat_ids: frozenset[str] = frozenset()
 
 
-def purge(
+def purge_turns(
     store: "Store", older_than: timedelta | date | str, *, content_only: bool, dry_run: bool
 ) -> "pandas.DataFrame":
     """One row: how many rows went, by table, and the time that `older_than` meant."""
@@ -87,6 +88,11 @@ def cutoff_of(older_than: timedelta | date | str) -> datetime:
     Raises ConfigError for what is neither, and for a time in the future.
     """
     now = utc_now()
+    if isinstance(older_than, str) and MINUTES_OR_MONTHS.fullmatch(older_than):
+        raise ConfigError(
+            f"older_than={older_than!r} may mean minutes or months. Say 'min' for minutes, and "
+            "days for months: '180d'."
+        )
     try:
         cutoff = _before(now, older_than)
     except (ValueError, TypeError, OverflowError):
@@ -121,8 +127,13 @@ def _text(name: str) -> str:
     return (FOLDER / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def _in_old_turns() -> str:
-    return f'("chat_id", "turn") in (select "chat_id", "turn" from ({_text("old_turns")}) as "old")'
+def _in_old_turns(table: str) -> str:
+    turns = (
+        f'("chat_id", "turn") in (select "chat_id", "turn" from ({_text("old_turns")}) as "old")'
+    )
+    if table == "messages":
+        return turns
+    return f'({turns} or "id" in (select "id" from ({_text("old_orphans")}) as "orphan"))'
 
 
 def _in_old_chats(column: str) -> str:
@@ -133,7 +144,7 @@ def _remove_content(cursor: Cursor, cutoff: datetime, dry_run: bool) -> Purged:
     """Reduce the rows of old turns to their metrics; rows that are so already do not count."""
     counts = {}
     for table, saying in SAYING.items():
-        where = f"{saying} and {_in_old_turns()}"
+        where = f"{saying} and {_in_old_turns(table)}"
         counts[table] = _count(cursor, table, where, cutoff)
         if not dry_run and counts[table]:
             params: dict[str, Any] = {"cutoff": cutoff}
@@ -144,25 +155,25 @@ def _remove_content(cursor: Cursor, cutoff: datetime, dry_run: bool) -> Purged:
 
 
 def _remove_turns(cursor: Cursor, cutoff: datetime, dry_run: bool) -> Purged:
-    """Delete old turns, and old chats with all that hangs on them; mend what stays."""
-    of_turn = f"({_in_old_turns()} or {_in_old_chats('chat_id')})"
+    """Delete old turns, and old chats with all that hangs on them."""
     gone = {
-        "tool_calls": of_turn,
-        "requests": of_turn,
-        "messages": of_turn,
+        **{
+            table: f"({_in_old_turns(table)} or {_in_old_chats('chat_id')})"
+            for table in ("tool_calls", "requests", "messages")
+        },
         "agent_sessions": _in_old_chats("chat_id"),
         "chats": _in_old_chats("id"),
     }
     chats = cursor.execute(
         f'select "id"::varchar from "chats" where {gone["chats"]}', {"cutoff": cutoff}
     ).fetchall()
+    if not dry_run:
+        _lead_past(cursor, cutoff)
     counts = {}
     for table, where in gone.items():
         counts[table] = _count(cursor, table, where, cutoff)
         if not dry_run and counts[table]:
             cursor.execute(f'delete from "{table}" where {where}', {"cutoff": cutoff})
-    if not dry_run and counts["messages"]:
-        _mend(cursor)
     return Purged(counts, frozenset(id_ for (id_,) in chats))
 
 
@@ -173,19 +184,17 @@ def _count(cursor: Cursor, table: str, where: str, cutoff: datetime) -> int:
     return int(count)
 
 
-def _mend(cursor: Cursor) -> None:
-    """Have each branch begin, and each chat go on, at a message that is still there."""
-    lost_parents, lost_heads = check_sql("lost_parents"), check_sql("lost_heads")
-    cursor.execute(
-        f"""
-        update "messages" set "parent_id" = null
-        where "id" in (select "id" from ({lost_parents}) as "lost")
-        """
-    )
-    cursor.execute(
-        f"""
-        update "chats" set "head_message_id" = "lost"."last_id"
-        from ({lost_heads}) as "lost"
-        where "chats"."id" = "lost"."id"
-        """
-    )
+def _lead_past(cursor: Cursor, cutoff: datetime) -> None:
+    """Have branches and chats go on after what stays where they would after what goes."""
+    heirs = _text("heirs").format(old_turns=_text("old_turns"))
+    for table, column, chat, heir in (
+        ("messages", "parent_id", "chat_id", '"heir_id"'),
+        ("chats", "head_message_id", "id", 'coalesce("heir_id", "last_id")'),
+    ):
+        cursor.execute(
+            f"""
+            update "{table}" set "{column}" = {heir} from ({heirs}) as "_gone"
+            where "{table}"."{column}" = "_gone"."id" and "{table}"."{chat}" = "_gone"."chat_id"
+            """,
+            {"cutoff": cutoff},
+        )

@@ -1,4 +1,4 @@
-"""Whether SQL is one harmless question, told from its text before anything runs.
+"""Whether SQL is one harmless question, or at least one transaction, told before anything runs.
 
 Only query nodes in the statement's tree pass. DuckDB's own lock-down is not enough: it lets
 SQL write to the file that is attached, and takes a hidden COPY for a SELECT.
@@ -63,6 +63,19 @@ def check_sql(sql: str) -> None:
             )
 
 
+def check_whole(cursor: Cursor, sql: str) -> None:
+    """Raise SqlRefused if SQL that may write would end its transaction or let go of the store."""
+    for statement in cursor.extract_statements(sql):
+        kind = _kind_of(statement)
+        if kind == "TRANSACTION":
+            raise SqlRefused(
+                "BEGIN, COMMIT and ROLLBACK are not allowed here: write=True is one transaction. "
+                "Leave them out, or call once for each."
+            )
+        if kind == "DETACH" and "store" in {word for word, _ in _words(statement.query)}:
+            raise SqlRefused("DETACH of the store is not allowed here: close() lets go of it.")
+
+
 def _check_nesting(sql: str) -> None:
     # whether a WITH was seen, for each bracket that is open
     withs = [False]
@@ -87,8 +100,12 @@ def _only_kind(database: Cursor, sql: str) -> str:
         raise SqlRefused(f"This is not SQL that DuckDB can read: {error}") from error
     if len(statements) != 1:
         raise SqlRefused(f"Ask one question at a time; this is {len(statements)} statements.")
+    return _kind_of(statements[0])
+
+
+def _kind_of(statement: duckdb.Statement) -> str:
     try:
-        return statements[0].type.name
+        return statement.type.name
     except ValueError:  # a kind that DuckDB's Python side has no name for
         return "another statement"
 

@@ -70,9 +70,38 @@ def applied_to(cursor: Cursor, names: TableNames, path: str) -> Applied:
             "Upgrade nbchat, or choose another store; the file was not touched."
         )
     _check_whole(columns, names, path)
+    if names == TableNames() and names.of("chats") not in columns:
+        _check_unnamed(cursor, path)
     if applied.version == 0 and names.of("chats").lower() in columns:
         return replace(applied, version=_version_of(columns, names))
     return applied
+
+
+def _check_unnamed(cursor: Cursor, path: str) -> None:
+    """Refuse to make tables beside those of a store that has them under other names only."""
+    schemas = cursor.execute(
+        """
+        select schema_name, schema_name = current_schema() from duckdb_tables()
+        where database_name = current_database() and lower(table_name) = 'nbchat_version'
+          and current_schema() = 'main'
+        order by all
+        """
+    ).fetchall()
+    for schema, is_here in schemas:
+        place = schema.replace('"', '""')
+        rows = cursor.execute(
+            f'select "tables" from "{place}"."nbchat_version" order by all'
+        ).fetchall()
+        if rows and is_here:
+            raise NotAStore(
+                f"{path!r} has its tables under names of its own: its chats are in {rows[0][0]!r}. "
+                "Open it with the table_names it was made with."
+            )
+        if rows:
+            raise NotAStore(
+                f"{path!r} has its tables in the DuckDB schema {schema!r}. Open it with "
+                f"schema={schema!r}."
+            )
 
 
 def _version_of(columns: dict[str, set[str]], names: TableNames) -> int:

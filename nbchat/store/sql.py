@@ -4,12 +4,13 @@ A question about a file runs in a fresh instance of DuckDB, on a read-only attac
 can open no other file. What a harmless question is, the question module knows.
 """
 
+import contextlib
 import math
 import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +19,7 @@ import duckdb
 from nbchat.errors import ConfigError, SqlRefused, StoreError
 from nbchat.store.file import LOCKDOWN, MAIN, MEMORY, Cursor, StoreFile, place_of
 from nbchat.store.frames import frame_of
-from nbchat.store.question import check_sql, plain
+from nbchat.store.question import check_sql, check_whole, plain
 
 if TYPE_CHECKING:
     import pandas
@@ -82,6 +83,9 @@ def ask_sql(
     SUMMARIZE or PIVOT, or that would write, reach files or run hidden SQL, and for an answer
     beyond the limits.
     """
+    _check_given(sql, params)
+    if frames is not None and not _is_named(frames):
+        raise ConfigError("frames does not map names to frames. Give it as {'people': frame}.")
     sql = plain(sql)  # what is checked is what runs
     check_sql(sql)
 
@@ -98,6 +102,20 @@ def ask_sql(
     with file.set_aside(), file.fresh_instance(read_only=True) as database:
         _lock_down(database, schema, limits)
         return ask(database)
+
+
+def _is_named(frames: Any) -> bool:
+    return isinstance(frames, Mapping) and all(isinstance(name, str) for name in frames)
+
+
+def _check_given(sql: Any, params: Any) -> None:
+    if not isinstance(sql, str):
+        raise ConfigError(f"{sql!r} is not SQL. Give it as text.")
+    if params is not None and (isinstance(params, str) or not isinstance(params, Iterable)):
+        raise ConfigError(
+            f"params={params!r} is no list of values. Give one for every ? in the SQL, or a "
+            "mapping for $names."
+        )
 
 
 def _lock_down(database: Cursor, schema: str, limits: Limits) -> None:
@@ -134,6 +152,7 @@ def _run(
 
 
 def _register(database: Cursor, frames: Mapping[str, Any]) -> None:
+    # of any schema: a frame comes before another schema's table too, as main.name
     taken = {
         name.lower()
         for (name,) in database.execute(
@@ -177,33 +196,42 @@ def interruptible(database: Cursor, work: Callable[[], T], timeout_s: float | No
     Raises SqlRefused when it takes longer than `timeout_s`, after it has stopped.
     """
     outcome: list[T | BaseException] = []
+    done = threading.Event()  # a join that Ctrl-C breaks off takes the thread for ended
 
     def run() -> None:
         try:
             outcome.append(work())
         except BaseException as error:
             outcome.append(error)
+        finally:
+            done.set()
 
     thread = threading.Thread(target=run, name="nbchat-sql", daemon=True)
     end = math.inf if timeout_s is None else time.monotonic() + timeout_s
     thread.start()
     try:
-        while thread.is_alive():
+        while not done.is_set():
             if time.monotonic() >= end:
                 raise SqlRefused(
                     f"The question took longer than the {timeout_s:g} seconds allowed. Ask about "
                     "less, or allow more."
                 )
-            thread.join(min(0.2, max(end - time.monotonic(), 0)))
+            done.wait(min(0.2, max(end - time.monotonic(), 0)))
     except BaseException:
-        while thread.is_alive():  # the first may come before the query has begun
-            database.interrupt()
-            thread.join(0.05)
+        _interrupt(database, done)
         raise
     result = outcome[0]
     if isinstance(result, BaseException):
         raise result
     return result
+
+
+def _interrupt(database: Cursor, done: threading.Event) -> None:
+    """Stop the query and wait until it has, however often Ctrl-C is pressed meanwhile."""
+    while not done.is_set():
+        with contextlib.suppress(KeyboardInterrupt):
+            database.interrupt()  # the first may come before the query has begun
+            done.wait(0.05)
 
 
 def run_sql(
@@ -216,10 +244,17 @@ def run_sql(
 ) -> "pandas.DataFrame":
     """Run any SQL on the store in one transaction; the rows of its last statement.
 
-    Beyond a limit nothing stays written.
+    Beyond a limit nothing stays written. Raises SqlRefused for SQL that begins or ends a
+    transaction itself, or detaches the store.
     """
+    _check_given(sql, params)
     if not sql.strip():
         raise StoreError("There is no SQL to run.")
     if limits.max_memory is not None:
         raise ConfigError("max_memory is for questions that only read. Leave it or write out.")
-    return file.transact(lambda cursor: _within(cursor, sql, params, limits), schema)
+
+    def work(cursor: Cursor) -> "pandas.DataFrame":
+        check_whole(cursor, sql)
+        return _within(cursor, sql, params, limits)
+
+    return file.transact(work, schema)

@@ -5,9 +5,11 @@ An error and a path in, an error out; nothing here opens the file.
 
 import errno
 import os
+import re
 
 from nbchat.errors import NotAStore, StoreBusy, StoreError
 
+HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
 KEYS = ("open encrypted database", "Wrong encryption key", "is not encrypted")
 DAMAGED = ("checksum", "Corrupt", "Could not read enough bytes")
 FOREIGN_LOG = ("WAL was created for", "WAL does not match")
@@ -17,11 +19,8 @@ FULL = ("No space left", "Disk quota exceeded", "File too large")
 def explain(error: Exception, path: str) -> StoreError:
     """The typed error for what DuckDB or the system said about the store at `path`."""
     text = str(error).replace(path, "the file")  # a path may hold any of these words
-    if "Could not set lock" in text:
-        return StoreBusy(
-            f"Another program has {path!r} open and does not let go: {text.splitlines()[0]} "
-            "Close it there, or open the file read-only in that program."
-        )
+    if busy := _busy(text, path):
+        return busy
     if not_a_store := _not_a_store(text, path):
         return not_a_store
     if "crypto module" in text:
@@ -35,6 +34,20 @@ def explain(error: Exception, path: str) -> StoreError:
             "stored is lost. Make room and try again."
         )
     return _damage(text, path) or _access(error, text, path)
+
+
+def _busy(text: str, path: str) -> StoreBusy | None:
+    """Open elsewhere: in this very process, or in a program that does not know our gate."""
+    if "Unique file handle conflict" in text:
+        return StoreBusy(
+            f"{path!r} is open in this process by a connection of its own. Close that connection, "
+            "and ask with nbchat.sql(..., write=True) what you would have asked there."
+        )
+    if "Could not set lock" in text:
+        held = HOLDER.search(text)
+        who = f"{held[1]} (PID {held[2]})" if held else "another program"
+        return StoreBusy(f"{path!r} is open in {who}, which does not let go. Close it there.")
+    return None
 
 
 def _first_line(text: str) -> str:

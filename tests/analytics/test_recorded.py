@@ -162,6 +162,21 @@ def test_calls_on_another_day_than_their_turn_are_not_told_by_their_requests(sto
     assert frame["tool_calls"].isna().all()
 
 
+def test_a_chat_without_calls_changes_no_sum_of_another(store):
+    chat_of(store, "all").ask("hi")
+    store.sql(
+        "update requests set started_at = started_at + interval 2 day; "
+        "update tool_calls set started_at = started_at + interval 4 day",
+        write=True,
+    )
+    before = plain(nbchat.stats("day", store=store))
+
+    chat_of(store, "no tool calls")
+
+    assert [row[4] for row in before] == [0, 0, 1]
+    assert plain(nbchat.stats("day", store=store)) == before
+
+
 def test_tools_of_a_chat_that_records_no_calls_have_no_rows(store):
     silent, telling = chat_of(store, "no tool calls"), chat_of(store, "no requests")
     silent.ask("hi")

@@ -3,12 +3,14 @@
 import json
 import multiprocessing
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable
 from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import crashing_child
@@ -18,15 +20,13 @@ from stored_rows import pending, raw_rows
 import nbchat
 from nbchat.exchange import Request
 from nbchat.messages import text_of
+from nbchat.store.doctor import INFORMATION
 from nbchat.testing import Answer, Received, said
 
 SERVER = multiprocessing.get_context("forkserver")
 PRELOADED = ["nbchat.chat", "nbchat.engine.running", "nbchat.store.purge", "pandas"]
-# what doctor tells that nobody has done wrong
-INFORMATION = {
-    "running_turns", "unpriced_requests", "times_ahead", "times_backwards", "times_out_of_order",
-    "spooled_answers", "temporary_files", "backups",
-}  # fmt: skip
+# what is beside a store that nobody holds
+BESIDE = re.compile(r"|\.lock|\.wait|\.wal|\.spool|\.v\d+(\.\d+)?\.bak")
 
 
 class Child:
@@ -147,10 +147,16 @@ def assert_acknowledged(store: nbchat.Store, chat_id: str, said_turns: Iterable[
 
 
 def assert_healthy(store: nbchat.Store) -> None:
-    """The store's own doctor finds nothing wrong."""
+    """The store's own doctor finds nothing wrong, and removes what a kill left beside the file."""
     found = store.doctor()
     wrong = found[~found["check"].isin(INFORMATION) & found["rows"].ne(0).fillna(True)]
     assert wrong[["check", "rows", "ids"]].to_dict("records") == []
+    place = Path(store.path)
+    for left in place.parent.glob(f"{place.name}.*"):
+        os.utime(left, (0, 0))  # as long after the kill as it takes to be nobody's
+    store.doctor(repair=True)
+    beside = [left.name.removeprefix(place.name) for left in place.parent.glob(f"{place.name}*")]
+    assert [left for left in beside if not BESIDE.fullmatch(left)] == []
 
 
 def replay(received: Received) -> Any:

@@ -124,3 +124,25 @@ def test_a_deleted_chats_waiting_answers_are_deleted_too(store):
     assert not waiting["gone"].exists()
     assert waiting["kept"].exists()
     assert len(list(waiting["kept"].parent.glob("*.json"))) == 7
+
+
+@pytest.mark.parametrize("value", ["abc", object(), {"a": 1}])
+def test_a_value_that_a_column_cannot_hold_is_named(store, value):
+    store.sql("alter table chats add column user_id integer", write=True)
+
+    with pytest.raises(nbchat.ConfigError, match=r"columns=.*user_id.*do not fit"):
+        nbchat.create_chat("function/x", store=store, columns={"user_id": value})
+
+    assert nbchat.list_chats(store=store).empty
+
+
+@pytest.mark.parametrize("column", ["archived_at", "ID", "name", "head_message_id"])
+def test_a_column_of_nbchats_own_is_refused(store, column):
+    with pytest.raises(nbchat.ConfigError, match="nbchat's own"):
+        nbchat.create_chat("function/x", store=store, columns={column: None})
+
+
+@pytest.mark.parametrize("columns", [["user_id"], "user_id", {7: "x"}])
+def test_columns_that_are_no_mapping_are_refused(store, columns):
+    with pytest.raises(nbchat.ConfigError, match="columns="):
+        nbchat.create_chat("function/x", store=store, columns=columns)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from golden.make import CUSTOM, fill
+from waiting_child import let_end, waiting
 
 import nbchat
 from nbchat.errors import StoreBusy
@@ -27,22 +28,6 @@ DTYPES = {
     "check": "string", "rows": "Int64", "repaired": "Int64", "what": "string", "ids": "string",
 }  # fmt: skip
 DEAD = f"{this_owner().rsplit(' ', 1)[0]} 0@another-boot"
-ANSWERING = """
-import sys, time, nbchat
-from nbchat.messages import ToolCall
-
-def wait() -> str:
-    "Wait."
-    print("waiting", flush=True)
-    sys.stdin.readline()
-    return "done"
-
-answers = [["Let me see.", ToolCall("wait")], ["It is done."]]
-chat = nbchat.create_chat("function/x", store=sys.argv[1], name="child", tools=[wait],
-                          respond=lambda request: answers.pop(0))
-chat.ask("Wait for it.")
-print("answered", flush=True)
-"""
 
 
 @pytest.fixture
@@ -130,8 +115,7 @@ def test_a_store_of_a_released_version_has_nothing_to_repair(path, names):
 
 
 def test_a_store_whose_writer_was_killed_has_nothing_to_repair(path, start):
-    child = start(ANSWERING, path)
-    assert child.stdout.readline() == "waiting\n"
+    child = waiting(start, path)
     store = nbchat.open_store(path)
 
     running = store.doctor(repair=True)
@@ -145,14 +129,12 @@ def test_a_store_whose_writer_was_killed_has_nothing_to_repair(path, start):
 
 
 def test_a_running_turn_is_not_repaired_away(path, start):
-    child = start(ANSWERING, path)
-    assert child.stdout.readline() == "waiting\n"
+    child = waiting(start, path)
     store = nbchat.open_store(path)
 
     assert repaired(store.doctor(repair=True)) == {}
 
-    said, errors = child.communicate("go on\n", timeout=60)
-    assert (said, child.returncode) == ("answered\n", 0), errors
+    let_end(child)
     answer = nbchat.load_chat("child", store=store).messages()[-1]
     assert (answer.status, answer.content) == ("complete", "Let me see.It is done.")
 

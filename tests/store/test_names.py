@@ -1,10 +1,17 @@
 """Tables under other names: same behaviour, beside default ones, and clear refusals."""
 
+import re
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 
 import nbchat
 from nbchat.errors import ConfigError, NotAStore
+from nbchat.store.names import table_names_of
 
+# a step of a question that has several: WITH
+STEP = re.compile(r'^(?:with (?:recursive )?)?"(\w+)" as (?:not materialized )?\(', re.MULTILINE)
 NAMES = {
     "chat": "Assistant Chat",
     "message": "select",
@@ -76,6 +83,7 @@ def test_a_table_that_is_missing_beside_others_is_named(tmp_path):
         ({"chat": "a", "message": "A"}, "twice"),
         ({"message": "turns"}, "twice"),
         ({"request": "nbchat_version"}, "twice"),
+        ({"chat": "_Chosen"}, "nbchat's own SQL uses"),
     ],
 )
 def test_a_mapping_that_cannot_be_meant_is_refused(tmp_path, mapping, says):
@@ -101,6 +109,77 @@ def test_a_chat_fills_columns_that_the_user_added(tmp_path):
     nbchat.create_chat("function/x", respond=respond, store=store, columns={"user_id": 7})
 
     assert store.sql("select user_id from chats")["user_id"].tolist() == [7]
+
+
+def test_a_column_of_the_same_table_in_another_schema_is_no_column_of_it(tmp_path):
+    store = nbchat.open_store(tmp_path / "own.duckdb", schema="logs")
+    store.sql("create schema other; create table other.chats (user_id bigint)", write=True)
+
+    with pytest.raises(ConfigError, match="has no column 'user_id'"):
+        nbchat.create_chat("function/x", respond=respond, store=store, columns={"user_id": 7})
+
+
+# what steps and tables of nbchat's own SQL were called, or are, and some of its columns
+ALIASES = [
+    *"cmrtu", "chosen", "said", "found", "facts", "kept", "suspects", "old", "gone", "lost",
+    "id", "_chats",
+]  # fmt: skip
+KEYS = ["chat", "message", "request", "tool_call", "agent_session"]
+
+
+@pytest.mark.parametrize("first", range(len(ALIASES)))
+def test_tables_may_be_called_what_nbchat_calls_something_else(tmp_path, first):
+    use_everything(tmp_path, dict(zip(KEYS, (ALIASES * 2)[first:], strict=False)))
+
+
+def test_no_table_may_be_called_what_a_step_of_sql_is_called():
+    package = Path(nbchat.__file__).parent
+    steps = {
+        name
+        for place in package.glob("**/*.sql")
+        for name in STEP.findall(place.read_text(encoding="utf-8"))
+    }
+
+    assert len(steps) > 10
+    for name in steps:
+        with pytest.raises(ConfigError, match="nbchat's own SQL uses"):
+            table_names_of({"chat": name})
+
+
+def use_everything(folder, names):
+    """Every public function, on tables of these names; what it gives is as for any names."""
+    store = nbchat.open_store(":memory:", table_names=names)
+    chat = nbchat.create_chat(
+        "function/x", respond=respond, store=store, name="first", metadata={"user_id": 7}
+    )
+    chat.ask("hello")
+
+    assert nbchat.search("hello", store=store)["turn"].tolist() == [1]
+    assert len(nbchat.search("heard", store=store, metadata={"user_id": 7})) == 1
+    for by in (None, "model", "status", "agent", "metadata.user_id"):
+        assert len(nbchat.stats(by, store=store)) == 1
+    assert nbchat.stats("tool", store=store).empty
+    assert nbchat.stats(until="2000-01-01", store=store)["turns"].tolist() == [0]
+    assert nbchat.list_chats(store=store, metadata={"user_id": 7})["turns"].tolist() == [1]
+    assert len(chat.messages(as_frame=True)) == 2
+    lines = chat.export(folder / "chat.jsonl", overwrite=True).read_text().splitlines()
+    assert len(lines) == 4
+    chat.rename("second").update_metadata({"more": 1})
+    chat.archive().unarchive()
+    assert store.doctor(repair=True)["repaired"].sum() == 0
+    assert store.purge(timedelta(), content_only=True)["messages"].tolist() == [2]
+    assert store.purge(timedelta())["chats"].tolist() == [1]
+    kept = nbchat.create_chat("function/x", respond=respond, store=store, name="third")
+    kept.ask("one")
+    kept.ask("two")
+    store.sql(
+        f'update "{names["message"]}" set created_at = created_at - interval 9 day where turn = 1',
+        write=True,
+    )
+    assert store.purge("8d")["messages"].tolist() == [2]
+    assert [message.content for message in kept.messages()] == ["two", "heard 3"]
+    nbchat.delete_chat("third", store=store)
+    assert nbchat.list_chats(store=store).empty
 
 
 @pytest.mark.parametrize(("column", "says"), [("nobody", "has no column"), ("model", "own")])

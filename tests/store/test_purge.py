@@ -6,35 +6,18 @@ from datetime import UTC, date, datetime, timedelta
 import pandas as pd
 import pytest
 from golden.make import CUSTOM, fill
+from purged_rows import COUNTS, NOTHING, asked_in, assert_whole, counted, everything, rows, run
+from waiting_child import let_end, waiting
 
 import nbchat
 from nbchat.errors import ConfigError
 from nbchat.exchange import Usage
 from nbchat.messages import Thinking, ToolCall
-from nbchat.store.doctor import INFORMATION
 from nbchat.store.purge import FOLDER, cutoff_of
 from nbchat.testing import scripted
 
-COUNTS = ["chats", "messages", "tool_calls", "requests", "agent_sessions"]
-NOTHING = dict.fromkeys(COUNTS, 0)
 TIMES = {"created_at", "finished_at", "started_at", "updated_at", "content_removed_at"}
 IDS = {"id", "chat_id", "message_id", "parent_id", "head_message_id", "provider_request_id"}
-HANGING = """
-import sys, nbchat
-from nbchat.messages import ToolCall
-
-def wait() -> str:
-    "Wait."
-    print("waiting", flush=True)
-    sys.stdin.readline()
-    return "done"
-
-answers = [["Let me see.", ToolCall("wait")], ["It is done."]]
-chat = nbchat.create_chat("function/x", store=sys.argv[1], name="child", tools=[wait],
-                          respond=lambda request: answers.pop(0))
-chat.ask("Wait for it.")
-print("answered", flush=True)
-"""
 
 
 @pytest.fixture
@@ -55,48 +38,8 @@ def spread(store):
     run(store, """update "chats" set "updated_at" = now()::timestamp - interval 10 day""")
 
 
-def run(store, sql, *params):
-    """Run SQL behind nbchat's back, under the tables' default names."""
-    return store.transact(
-        lambda cursor: store.names.over(cursor).execute(sql, list(params)).fetchall()
-    )
-
-
-def rows(store, table):
-    """The rows of a table as dicts, JSON columns parsed."""
-
-    def read(cursor):
-        found = store.names.over(cursor).execute(f'select * from "{table}" order by all')
-        names = [(column[0], str(column[1])) for column in found.description]
-        return [
-            {
-                name: json.loads(value) if kind == "JSON" and value else value
-                for (name, kind), value in zip(names, row, strict=True)
-            }
-            for row in found.fetchall()
-        ]
-
-    return store.read(read)
-
-
-def everything(store):
-    """Every row of every table."""
-    return {table: rows(store, table) for table in COUNTS}
-
-
-def counted(frame):
-    """The counts of a purge."""
-    assert list(frame.columns) == [*COUNTS, "older_than"]
-    return {table: int(frame[table][0]) for table in COUNTS}
-
-
 def turns_left(store):
     return [turn for (turn,) in run(store, 'select distinct "turn" from "messages" order by 1')]
-
-
-def assert_whole(store):
-    frame = store.doctor()
-    assert set(frame.loc[frame["rows"] > 0, "check"]) <= INFORMATION
 
 
 @pytest.mark.parametrize(
@@ -105,7 +48,7 @@ def assert_whole(store):
         (timedelta(days=3), timedelta(days=3)),
         ("30d", timedelta(days=30)),
         ("12h", timedelta(hours=12)),
-        ("90m", timedelta(minutes=90)),
+        ("90min", timedelta(minutes=90)),
         (" 1.5 w ", timedelta(weeks=1.5)),
         (pd.Timedelta("2 days"), timedelta(days=2)),
         ("1y", timedelta(days=365)),
@@ -158,6 +101,16 @@ def test_a_time_in_the_future_is_an_error(memory, said):
     before = everything(memory)
 
     with pytest.raises(ConfigError, match="in the future"):
+        memory.purge(said)
+
+    assert everything(memory) == before
+
+
+@pytest.mark.parametrize("said", ["6m", " 0.5 m "])
+def test_an_age_that_may_be_minutes_or_months_is_an_error(memory, said):
+    before = everything(memory)
+
+    with pytest.raises(ConfigError, match=r"'min' for minutes.*'180d'"):
         memory.purge(said)
 
     assert everything(memory) == before
@@ -225,14 +178,9 @@ def test_old_turns_go_whole_and_later_ones_stay_as_they_were(memory):
 
 def test_the_chat_goes_on_after_a_purge(memory):
     memory.purge("25d")
-    sent = []
-    chat = nbchat.load_chat(
-        "golden", store=memory, respond=lambda request: sent.append(request) or "Yes."
-    )
 
-    chat.ask("Still there?")
+    chat, asked = asked_in(memory, "golden")
 
-    asked = [message.content for message in sent[0].messages if message.role == "user"]
     assert asked == ["Count.", "Still there?"]
     assert [message.turn for message in chat.messages()] == [3, 4, 4, 5, 5]
     assert_whole(memory)
@@ -280,6 +228,33 @@ def test_a_branch_whose_beginning_went_begins_later(memory):
     assert_whole(memory)
 
 
+def lose_their_turn(store):
+    """Have the tool calls and the requests belong to a turn that has no message."""
+    for table in ("tool_calls", "requests"):
+        run(store, f'update "{table}" set "turn" = 99')
+
+
+def test_tool_calls_and_requests_without_a_turn_go_by_their_own_beginning(memory):
+    lose_their_turn(memory)
+    began = [row["started_at"] for row in rows(memory, "tool_calls")]
+
+    assert counted(memory.purge("45d")) == NOTHING
+    counts = counted(memory.purge("25d", dry_run=True))
+    assert counts == counted(memory.purge("25d"))
+
+    assert counts == {**NOTHING, "messages": 4, "tool_calls": 1, "requests": 3}
+    assert [row["started_at"] for row in rows(memory, "tool_calls")] == sorted(began)[1:]
+
+
+def test_what_tool_calls_without_a_turn_say_goes_too(memory):
+    lose_their_turn(memory)
+
+    memory.purge("1d", content_only=True)
+
+    assert {row["result"] for row in rows(memory, "tool_calls")} == {None}
+    assert {row["error_message"] for row in rows(memory, "requests")} == {None}
+
+
 def test_a_chat_whose_last_turn_is_old_goes_with_all_that_hangs_on_it(memory):
     fresh = nbchat.create_chat("function/x", store=memory, name="fresh", respond=scripted(["hi"]))
     fresh.ask("hello")
@@ -298,7 +273,18 @@ def test_a_chat_in_which_nothing_was_ever_said_goes_when_it_is_old():
     nbchat.create_chat("function/x", store=store, respond=scripted([]))
 
     assert counted(store.purge("1h")) == NOTHING
-    assert counted(store.purge("0m")) == {**NOTHING, "chats": 1}
+    assert counted(store.purge("0min")) == {**NOTHING, "chats": 1}
+
+
+def test_a_chat_that_was_never_asked_goes_by_its_creation_whatever_was_changed_since():
+    store = nbchat.open_store(":memory:")
+    chat = nbchat.create_chat("function/x", store=store, name="prepared", respond=scripted([]))
+    run(store, """update "chats" set "created_at" = now()::timestamp - interval 100 day,
+        "updated_at" = now()::timestamp - interval 100 day""")  # fmt: skip
+    chat.rename("renamed today")
+
+    assert counted(store.purge("101d")) == NOTHING
+    assert counted(store.purge("99d")) == {**NOTHING, "chats": 1}
 
 
 def test_content_goes_and_every_metric_stays(memory):
@@ -357,15 +343,8 @@ def test_content_of_later_turns_stays(memory):
 
 def test_turns_without_content_are_left_out_of_what_is_sent(memory):
     memory.purge("15d", content_only=True)
-    sent = []
-    chat = nbchat.load_chat(
-        "golden", store=memory, respond=lambda request: sent.append(request) or "Yes."
-    )
 
-    chat.ask("Still there?")
-
-    asked = [message.content for message in sent[0].messages if message.role == "user"]
-    assert asked == ["Count.", "Still there?"]
+    assert asked_in(memory, "golden")[1] == ["Count.", "Still there?"]
 
 
 def test_content_that_was_removed_before_keeps_its_time(memory):
@@ -383,17 +362,15 @@ def test_content_that_was_removed_before_keeps_its_time(memory):
 
 @pytest.mark.parametrize("content_only", [False, True], ids=["whole", "content"])
 def test_a_running_turn_of_another_process_is_never_touched(path, start, content_only):
-    child = start(HANGING, path)
-    assert child.stdout.readline() == "waiting\n"
+    child = waiting(start, path)
     store = nbchat.open_store(path)
     before = everything(store)
 
-    assert counted(store.purge("0m", content_only=content_only)) == NOTHING
+    assert counted(store.purge("0min", content_only=content_only)) == NOTHING
     assert everything(store) == before
 
-    said, errors = child.communicate("go on\n", timeout=60)
-    assert (said, child.returncode) == ("answered\n", 0), errors
-    counts = counted(store.purge("0m", content_only=content_only))
+    let_end(child)
+    counts = counted(store.purge("0min", content_only=content_only))
     assert counts["messages"] == 2
     assert_whole(store)
 
@@ -427,7 +404,7 @@ def test_what_was_said_leaves_the_bytes_of_the_file_with_compact(store, path):
     fill(store)
     chat = nbchat.load_chat("golden", store=store, respond=lambda request: "A secret answer.")
     chat.ask("A secret question?")
-    store.purge("0m", content_only=True)
+    store.purge("0min", content_only=True)
     store.compact()
     store.close()
 
@@ -484,9 +461,9 @@ def test_a_turn_whose_content_went_is_as_one_whose_content_was_never_kept(table)
     ask_all(purged, log_content=True)
     ask_all(never, log_content=False)
 
-    purged.purge("0m", content_only=True)
+    purged.purge("0min", content_only=True)
 
     assert sorted(map(str, map(plain, rows(purged, table)))) == sorted(
         map(str, map(plain, rows(never, table)))
     )
-    assert counted(never.purge("0m", content_only=True)) == NOTHING
+    assert counted(never.purge("0min", content_only=True)) == NOTHING

@@ -6,8 +6,8 @@ import duckdb
 import pytest
 
 import nbchat
-from nbchat.store import place
-from nbchat.store.place import network_type
+from nbchat.store import network
+from nbchat.store.network import network_type
 from nbchat.store.schema import schema_sql
 
 SCHEMAS = ["logs", "Chat Logs", 'a "quoted" one', "select"]
@@ -127,7 +127,7 @@ def test_a_network_file_system_is_known_by_its_mount(where, type_):
 def test_a_store_on_a_network_file_system_is_warned_of_once(tmp_path, monkeypatch):
     mounts = tmp_path / "mounts"
     mounts.write_text(f"server:/data {tmp_path} nfs rw 0 0\n")
-    monkeypatch.setattr(place, "MOUNTS", mounts)
+    monkeypatch.setattr(network, "MOUNTS", mounts)
 
     with pytest.warns(UserWarning, match=r"network file system \(nfs\).*one machine at a time"):
         nbchat.open_store(tmp_path / "far.duckdb")

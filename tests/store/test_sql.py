@@ -233,6 +233,56 @@ def test_write_runs_any_sql_in_one_transaction(asked):
     assert asked.sql("from notes")["t"].tolist() == ["kept"]
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "create table notes (t varchar); commit; select 1",
+        "/* now */ BEGIN",
+        "start transaction",
+        "rollback",
+        "end",
+        "use memory; detach store",
+        'detach database if exists "Store"',
+    ],
+)
+def test_write_is_one_transaction_and_keeps_the_store_attached(asked, sql):
+    with pytest.raises(nbchat.SqlRefused, match="not allowed here"):
+        asked.sql(sql, write=True)
+
+    assert "notes" not in asked.sql("from duckdb_tables()")["table_name"].tolist()
+    assert asked.sql("select count(*) as n from messages")["n"].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"sql": 5},
+        {"sql": None},
+        {"sql": b"select 1"},
+        {"sql": "select ?", "params": 5},
+        {"sql": "select ?", "params": "text"},
+        {"sql": "select 1", "frames": {1: pd.DataFrame()}},
+        {"sql": "select 1", "frames": [1]},
+        {"sql": "select 1", "frames": 5},
+        {"sql": 5, "write": True},
+        {"sql": "select ?", "params": 5, "write": True},
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_a_sentence(asked, given):
+    with pytest.raises(nbchat.ConfigError, match=r"Give (it|one) "):
+        asked.sql(**given)
+
+
+def test_only_ids_become_text_and_never_what_is_called_like_their_type(asked):
+    frame = asked.sql(
+        """select {'UUID': id, 'my "UUID, ': [id]} as "UUID", map {id: 'UUID'} as by_id,
+        'UUID'::enum('UUID', 'other') as kind from messages limit 1"""
+    )
+
+    id_ = asked.sql("select id from messages limit 1")["id"][0]
+    assert frame.iloc[0].tolist() == [{"UUID": id_, 'my "UUID, ': [id_]}, {id_: "UUID"}, "UUID"]
+
+
 def test_ctrl_c_ends_a_long_question(asked, start):
     code = """
         import sys, nbchat

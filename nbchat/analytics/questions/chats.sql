@@ -6,7 +6,7 @@
 --          chat's requests are not recorded), cost_complete, created_at, updated_at (last turn), archived_at,
 --          metadata (JSON text)
 -- order    the latest first; no row for an empty store
-with "chosen" as (
+with "_chosen" as (
   select
     "id", "name", "model", "created_at", "updated_at", "archived_at", "metadata",
     coalesce(("settings" -> 'persist' ->> 'requests') = 'false', false) as "unrecorded"
@@ -23,13 +23,13 @@ with "chosen" as (
   order by "updated_at" desc, "id" desc
   limit $limit
 ),
-"asked" as (
+"_asked" as (
   select "chat_id", count(*) as turns
   from "messages"
   where "role" = 'user'
   group by "chat_id"
 ),
-"billed" as (
+"_billed" as (
   select
     "chat_id",
     case when bool_and("is_priced") then coalesce(sum("cost_usd"), 0) else sum("cost_usd") end as "cost_usd",
@@ -52,7 +52,7 @@ select
   c."updated_at",
   c."archived_at",
   c."metadata"
-from "chosen" as c
-left join "asked" as a on a."chat_id" = c."id"
-left join "billed" as b on b."chat_id" = c."id"
+from "_chosen" as c
+left join "_asked" as a on a."chat_id" = c."id"
+left join "_billed" as b on b."chat_id" = c."id"
 order by c."updated_at" desc, c."id" desc

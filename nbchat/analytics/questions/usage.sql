@@ -9,7 +9,7 @@
 --          what no chat of a group records is NULL; where only some do it is their sum, and incomplete
 -- facts    count 1 for what they are, 0 for the others, NULL for what their chat does not record
 -- order    by key; no row where nothing happened
-with "switched_off" as (
+with "_switched_off" as (
   select
     "id" as "chat_id",
     ("settings" ->> '$.persist.requests') = 'false' as "no_requests",
@@ -17,7 +17,7 @@ with "switched_off" as (
   from "chats"
   where contains("settings"::varchar, '"persist"') and ($chat_id is null or "id" = $chat_id::uuid)
 ),
-"facts" as (
+"_facts" as (
   select
     m."chat_id", "turn", "model", "provider", "created_at" as "at",
     1 as "asked", case when o."no_requests" then null else 0 end as "sent",
@@ -27,12 +27,13 @@ with "switched_off" as (
     null::bigint as "cached_input_tokens", null::bigint as "cache_write_tokens",
     null::bigint as "thinking_tokens", null::decimal(18, 12) as "cost_usd", null::double as "duration_ms"
   from "messages" as m
-  left join "switched_off" as o on o."chat_id" = m."chat_id"
+  left join "_switched_off" as o on o."chat_id" = m."chat_id"
   where "role" = 'user'
   union all
   select
     "chat_id", "turn", "model", "provider", "started_at",
-    0, 1, case when (select bool_or("no_tool_calls") from "switched_off") then null else 0 end,
+    0, 1,
+    case when "chat_id" in (select "chat_id" from "_switched_off" where "no_tool_calls") then null else 0 end,
     "failed", "is_priced",
     "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens",
     "thinking_tokens", "cost_usd", "duration_ms"
@@ -43,11 +44,11 @@ with "switched_off" as (
     0, case when o."no_requests" then null else 0 end, 1,
     false, o."no_requests" is not true, null, null, null, null, null, null, null
   from "tool_calls" as t
-  left join "switched_off" as o on o."chat_id" = t."chat_id"
+  left join "_switched_off" as o on o."chat_id" = t."chat_id"
   left join "messages" as m
     on $by in ('model', 'provider') and m."chat_id" = t."chat_id" and m."turn" = t."turn" and m."role" = 'user'
 ),
-"keyed" as (
+"_keyed" as (
   select
     f.*,
     case $by
@@ -60,7 +61,7 @@ with "switched_off" as (
       when 'agent' then s."agent_class"
       when 'metadata' then coalesce(c."metadata" ->> $field, s."metadata" ->> $field)
     end as "key"
-  from "facts" as f
+  from "_facts" as f
   left join "turns" as t on $by = 'status' and t."chat_id" = f."chat_id" and t."turn" = f."turn"
   left join "chats" as c on $by = 'metadata' and c."id" = f."chat_id"
   left join "agent_sessions" as s on $by in ('agent', 'metadata') and s."chat_id" = f."chat_id"
@@ -82,6 +83,6 @@ select
   case when requests = 0 or bool_and("is_priced") then coalesce(sum("cost_usd"), 0) else sum("cost_usd") end::double as "cost_usd",
   bool_and("is_priced") as "cost_complete",
   case when requests is not null then coalesce(sum("duration_ms"), 0) end as "duration_ms"
-from "keyed"
+from "_keyed"
 group by "key"
 order by try_cast("key" as bigint), "key"

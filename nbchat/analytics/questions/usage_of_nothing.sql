@@ -3,7 +3,7 @@
 -- params   $chat_id: one chat, or NULL for all
 -- columns  as in usage.sql, without the key: zeros, but NULL for what no chat there is records
 -- order    one row
-with "kept" as (
+with "_kept" as (
   select
     bool_and(coalesce(("settings" ->> '$.persist.requests') = 'false', false)) as "no_requests",
     bool_or(coalesce(("settings" ->> '$.persist.requests') = 'false', false)) as "is_partial",
@@ -11,12 +11,12 @@ with "kept" as (
   from "chats"
   where $chat_id is null or "id" = $chat_id::uuid
 ),
-"counted" as (
+"_counted" as (
   select
     case when "no_requests" then null else 0 end::bigint as "sent",
     case when "no_tool_calls" then null else 0 end::bigint as "called",
     "is_partial" is not true as "is_complete"
-  from "kept"
+  from "_kept"
 )
 select
   0::bigint as turns,
@@ -31,5 +31,5 @@ select
   "sent"::double as "cost_usd",
   "is_complete" as "cost_complete",
   "sent"::double as "duration_ms"
-from "counted"
+from "_counted"
 order by turns

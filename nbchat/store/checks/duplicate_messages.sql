@@ -5,7 +5,7 @@
 -- columns  id, chat_id, seq, turn, role;
 --          same_as: id of the message in that place that is the same but for id and created_at; else NULL
 -- repair   those that are the same as another one are deleted, the lowest id stays
-with "suspects" as (
+with "_suspects" as (
   select m."id", m."chat_id", m."seq", m."turn", m."role"
   from "messages" as m
   semi join (
@@ -18,23 +18,23 @@ with "suspects" as (
     select "chat_id", "turn", "role" from "messages" group by "chat_id", "turn", "role" having count(*) > 1
   ) as t on t."chat_id" = m."chat_id" and t."turn" = m."turn" and t."role" = m."role"
 ),
-"whole" as (
+"_whole" as (
   select m."id", row(*columns(m.* exclude ("id", "created_at"))) as "said"
   from "messages" as m
-  where m."id" in (select "id" from "suspects")
+  where m."id" in (select "id" from "_suspects")
 ),
-"ranked" as (
+"_ranked" as (
   select
     "id",
     first_value("id") over (partition by "said" order by "id") as "first_id"
-  from "whole"
+  from "_whole"
 )
 select s.*, nullif(r."first_id", s."id") as "same_as"
-from "suspects" as s
-join "ranked" as r on r."id" = s."id"
+from "_suspects" as s
+join "_ranked" as r on r."id" = s."id"
 where exists (
   select 1
-  from "suspects" as o
+  from "_suspects" as o
   where o."chat_id" = s."chat_id"
     and o."id" < s."id"
     and (o."seq" = s."seq" or (o."turn" = s."turn" and o."role" = s."role"))

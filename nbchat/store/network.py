@@ -1,4 +1,4 @@
-"""Where a store is: what its file system is like, and what else lies beside the file."""
+"""Network file systems, where locks may not hold: known by the mounts, and warned of."""
 
 import re
 import warnings
