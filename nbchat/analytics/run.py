@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbchat.store import Store
-from nbchat.store.frames import frame_of
+from nbchat.store.frames import frame_of_question
 
 if TYPE_CHECKING:
     import pandas
@@ -24,4 +24,4 @@ def answer(store: Store, name: str, **params: Any) -> "pandas.DataFrame":
     import pandas  # noqa: F401  # its slow first load must not hold the store
 
     sql = question_sql(name)
-    return store.read(lambda cursor: frame_of(cursor, sql, params or None))
+    return store.read(lambda cursor: frame_of_question(cursor, sql, params or None))

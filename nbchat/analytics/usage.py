@@ -37,13 +37,18 @@ def usage(
     bounds = {"chat_id": chat_id, "since": utc_of(since, "since"), "until": utc_of(until, "until")}
     if by == "tool":
         return answer(store, "usage_by_tool", **bounds)
-    key, _, field = (by or "").partition(".")
-    frame = answer(store, "usage", by=key or None, field=field or None, **bounds)
     if by is None:
-        if frame.empty:
-            return answer(store, "usage_of_nothing", chat_id=chat_id)
-        return frame.drop(columns="key")
-    return _named(frame, by)
+        return _in_all(store, bounds)
+    key, _, field = by.partition(".")
+    return _named(answer(store, "usage", by=key, field=field or None, **bounds), by)
+
+
+def _in_all(store: Store, bounds: Mapping[str, Any]) -> "pandas.DataFrame":
+    """One row, from the quickest question that knows it."""
+    frame = answer(store, "usage_in_all", **bounds)
+    if frame.empty:
+        frame = answer(store, "usage", by=None, field=None, **bounds).drop(columns="key")
+    return answer(store, "usage_of_nothing", chat_id=bounds["chat_id"]) if frame.empty else frame
 
 
 def _check(by: str | None, keys: tuple[str, ...]) -> None:

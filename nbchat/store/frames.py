@@ -42,7 +42,27 @@ def frame_of(
         relation = relation.project(
             ", ".join(map(_cast, range(1, len(names) + 1), names, types, held))
         )
-    frame = relation.df()
+    return _typed_frame(relation.df(), names, types)
+
+
+def frame_of_question(
+    cursor: duckdb.DuckDBPyConnection, sql: str, params: Any = None
+) -> "pandas.DataFrame":
+    """As `frame_of`, for SQL that only reads; planned once unless it gives UUIDs."""
+    result = cursor.execute(sql, params)
+    names = [name for name, *_ in result.description or ()]
+    types = [str(type_) for _, type_, *_ in result.description or ()]
+    if any("UUID" in type_ for type_ in types):
+        result.abort()
+        return frame_of(cursor, sql, params)
+    return _typed_frame(result.df(), names, types)
+
+
+def _typed_frame(
+    frame: "pandas.DataFrame", names: list[str], types: list[str]
+) -> "pandas.DataFrame":
+    import pandas as pd  # takes longer to load than all of nbchat
+
     columns = [_typed(frame.iloc[:, at], type_) for at, type_ in enumerate(types)]
     typed = pd.concat(columns, axis=1) if columns else frame
     typed.columns = pd.Index(names)

@@ -22,9 +22,10 @@ KEYS = {
 }
 # what nbchat's own SQL calls the steps of a statement, which would hide a table of that name
 STEPS = {
-    "_asked", "_best", "_billed", "_chosen", "_counted", "_facts", "_found", "_gone",
-    "_heirs", "_kept", "_keyed", "_matching", "_named", "_old", "_places", "_ranked",
-    "_rarity", "_said", "_sample", "_suspects", "_switched_off", "_usual", "_whole",
+    "_asked", "_best", "_billed", "_called", "_chosen", "_counted", "_facts", "_found",
+    "_gone", "_heirs", "_kept", "_keyed", "_matching", "_named", "_old", "_places",
+    "_ranked", "_rarity", "_said", "_sample", "_sent", "_suspects", "_switched_off",
+    "_unrecorded", "_usual", "_whole",
 }  # fmt: skip
 VIEWS = ("turns", "requests_priced")
 QUOTED = re.compile(f'"({"|".join((*KEYS.values(), *VIEWS))})"')

@@ -5,9 +5,10 @@ finalized, and no value reaches a row before `persist` has said what of it may b
 function is part of one transaction's work.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from nbchat.errors import ChatBusy, StoreError
@@ -26,6 +27,7 @@ from nbchat.store.values import (
     utc_now,
 )
 
+NO_COSTS: Mapping[str, Decimal] = {}
 IDS = {"id", "chat_id", "parent_id"}
 SELECTED = ", ".join(
     f'"{column}"::varchar' if column in IDS else f'"{column}"' for column in MESSAGE_COLUMNS
@@ -55,11 +57,12 @@ def load_messages(cursor: Cursor, chat_id: str, head: str | None) -> list[Messag
             [chat_id],
         ).fetchall()
     )
-    branch = load_branch(cursor, chat_id, head)
-    return [replace(message, cost_usd=costs.get(message.id)) for message in branch]
+    return load_branch(cursor, chat_id, head, costs)
 
 
-def load_branch(cursor: Cursor, chat_id: str, head: str | None) -> list[Message]:
+def load_branch(
+    cursor: Cursor, chat_id: str, head: str | None, costs: Mapping[str, Decimal] = NO_COSTS
+) -> list[Message]:
     """The messages of the branch that ends at `head`, first to last."""
     rows = cursor.execute(
         f'select {SELECTED} from "messages" where "chat_id" = ?', [chat_id]
@@ -68,7 +71,7 @@ def load_branch(cursor: Cursor, chat_id: str, head: str | None) -> list[Message]
     branch = []
     row = found.get(head)
     while row is not None:
-        branch.append(message_of(row))
+        branch.append(message_of(row, costs.get(row[0])))
         row = found.get(branch[-1].parent_id)
     return branch[::-1]
 
@@ -237,8 +240,9 @@ def save_request(cursor: Cursor, message: Message, whole: RequestRow, persist: P
           "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens",
           "thinking_tokens", "usage", "cost_usd", "cost_source", "price", "finish_reason",
           "provider_request_id", "error_type", "error_message", "dropped"
-        ) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        on conflict do nothing
+        )
+        select ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+        where not exists (select 1 from "requests" where "id" = ?)
         """,
         [
             row.id,
@@ -268,6 +272,7 @@ def save_request(cursor: Cursor, message: Message, whole: RequestRow, persist: P
             row.error_type,
             row.error_message and clean(row.error_message),
             row.dropped and dump_json(row.dropped),
+            row.id,
         ],
     )
 

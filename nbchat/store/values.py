@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from nbchat.messages import (
@@ -108,7 +109,7 @@ def aware(time: datetime | None) -> datetime | None:
     return time and time.replace(tzinfo=UTC)
 
 
-def message_of(row: Sequence[Any]) -> Message:
+def message_of(row: Sequence[Any], cost_usd: Decimal | None = None) -> Message:
     """The Message in a row of MESSAGE_COLUMNS, its ids as text."""
     fields = dict(zip(MESSAGE_COLUMNS, row, strict=True))
     fields["parts"] = tuple(part_from_json(part) for part in json.loads(fields["parts"]))
@@ -117,4 +118,4 @@ def message_of(row: Sequence[Any]) -> Message:
     fields["created_at"] = aware(fields["created_at"])
     fields["finished_at"] = aware(fields["finished_at"])
     fields["content_removed_at"] = aware(fields["content_removed_at"])
-    return Message(**fields)
+    return Message(**fields, cost_usd=cost_usd)

@@ -64,6 +64,7 @@ def test_functions_pass_exactly_the_parameters_of_their_questions(mixed):
         "messages": chat.messages(as_frame=True),
         "search": nbchat.search("first", store=mixed),
         "usage": nbchat.stats("metadata.user_id", store=mixed),
+        "usage_in_all": nbchat.stats(store=mixed),
         "usage_of_nothing": nbchat.stats(until="2000-01-01", store=mixed),
         "usage_by_tool": nbchat.stats("tool", store=mixed),
     }

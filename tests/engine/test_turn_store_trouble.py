@@ -42,11 +42,11 @@ class Trouble:
     def __enter__(self) -> None:
         transact = self.store.transact
 
-        def counted(work: Callable[[Any], Any]) -> Any:
+        def counted(work: Callable[[Any], Any], **how: Any) -> Any:
             self.count += 1
             if self.count == self.number or (self.lasts and self.count > self.number):
                 self.happen()
-            return transact(work)
+            return transact(work, **how)
 
         self.store.transact = counted  # type: ignore[method-assign]  # a disk that fails
 

@@ -158,6 +158,7 @@ def use_everything(folder, names):
     assert len(nbchat.search("heard", store=store, metadata={"user_id": 7})) == 1
     for by in (None, "model", "status", "agent", "metadata.user_id"):
         assert len(nbchat.stats(by, store=store)) == 1
+        assert {"turns", "requests", "tool_calls"} <= set(nbchat.stats(by, store=store).columns)
     assert nbchat.stats("tool", store=store).empty
     assert nbchat.stats(until="2000-01-01", store=store)["turns"].tolist() == [0]
     assert nbchat.list_chats(store=store, metadata={"user_id": 7})["turns"].tolist() == [1]

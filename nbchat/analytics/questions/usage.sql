@@ -56,11 +56,11 @@ with "_switched_off" as (
       when 'model' then f."model"
       when 'provider' then f."provider"
       when 'turn' then f."turn"::varchar
-      when 'day' then f."at"::date::varchar
       when 'status' then t."status"
       when 'agent' then s."agent_class"
       when 'metadata' then coalesce(c."metadata" ->> $field, s."metadata" ->> $field)
-    end as "key"
+    end as "name",
+    case when $by = 'day' then f."at"::date end as "day"
   from "_facts" as f
   left join "turns" as t on $by = 'status' and t."chat_id" = f."chat_id" and t."turn" = f."turn"
   left join "chats" as c on $by = 'metadata' and c."id" = f."chat_id"
@@ -70,7 +70,7 @@ with "_switched_off" as (
     and ($until is null or f."at" < $until::timestamp)
 )
 select
-  "key",
+  coalesce("name", "day"::varchar) as "key",
   sum("asked")::bigint as turns,
   sum("sent")::bigint as requests,
   case when requests is not null then count(*) filter ("failed") end as "failed_requests",
@@ -84,5 +84,5 @@ select
   bool_and("is_priced") as "cost_complete",
   case when requests is not null then coalesce(sum("duration_ms"), 0) end as "duration_ms"
 from "_keyed"
-group by "key"
+group by "name", "day"
 order by try_cast("key" as bigint), "key"
