@@ -66,8 +66,9 @@ class Bare:
         ):
             database.execute(
                 'insert into "messages" ("id", "chat_id", "seq", "turn", "role", "status", '
-                '"content", "parts", "created_at") values (?, ?, ?, ?, ?, ?, ?, ?, ?)',
-                [id_, self.chat_id, self.turn * 2 + seq, self.turn, role, status, text, "[]", now],
+                '"content", "parts", "model", "provider", "created_at") '
+                "values (?, ?, ?, ?, ?, ?, ?, '[]', ?, 'function', ?)",
+                [id_, self.chat_id, self.turn * 2 + seq, self.turn, role, status, text, MODEL, now],
             )
         database.execute(
             'update "chats" set "head_message_id" = ?, "updated_at" = ? where "id" = ?',
