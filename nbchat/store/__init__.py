@@ -118,7 +118,7 @@ class Store:
         except StoreBusy:
             raise  # the others would wait as long again
         except StoreError:
-            taken = False
+            return  # such as a full disk: the next call tries again
         if taken:
             spool.remove(place)
         elif taken is not None:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+
 from nbchat.errors import StoreError
 from nbchat.store.file import MAIN, Cursor, StoreFile, commit, place_of
 from nbchat.store.names import TableNames
@@ -52,13 +54,13 @@ def migrate_file(file: StoreFile, names: TableNames, schema: str = MAIN) -> Migr
             return None
         file.refuse_log("migrated")
         _back_up(Path(file.path), found.backup)
-        with _opened(file, schema) as cursor:
-            try:
+        try:
+            with _opened(file, schema) as cursor:
                 _run(names.over(cursor), found, names)
-            except BaseException:
-                # the store stays as it was, and a new try makes another
-                found.backup.unlink(missing_ok=True)
-                raise
+        except (StoreError, duckdb.Error):
+            # nothing was committed, and a new try makes another
+            found.backup.unlink(missing_ok=True)
+            raise
     return found
 
 

@@ -57,7 +57,7 @@ QUESTIONS = {
     "select case when exists (from messages) then 'some' else 'none' end": "some",
     "select 2 in (select seq from messages)": True,
     # PIVOT, UNPIVOT
-    "select \"user\" from (pivot messages on role in ('user', 'assistant') using count(*))": 1,
+    "select max(\"user\") from (pivot messages on role in ('user', 'assistant') using count(*))": 1,
     "pivot (select 'insert' as a, 1 as \"delete\") on a using sum(\"delete\")": 1,
     "unpivot (select 1 as a) on columns(*) into name k value v": "a",
     # functions
