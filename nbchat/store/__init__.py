@@ -126,6 +126,8 @@ class Store:
 
     def _take(self, place: Path, cursor: Cursor) -> bool | None:
         """Whether it was taken in; None while these tables are not current."""
+        if self._trusted != self._file.identity:
+            refuse_shadows(cursor, self.path)
         named = self.names.over(cursor)
         if not is_current(named, self.names):
             return None

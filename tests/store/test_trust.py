@@ -111,3 +111,25 @@ def test_what_is_ours_is_what_schema_sql_makes(path, names):
     with nbchat.open_store(path, table_names=names) as store:
         assert store.read(lambda cursor: trust.has_own_views(own.over(cursor), own))
     assert len(trust._made(own)) == 2
+
+
+def test_nothing_is_taken_in_by_a_file_that_is_refused(path, start):
+    made(path, None)
+    with nbchat.open_store(path) as store:
+        answer = nbchat.load_chat("here", store=store).messages()[-1]
+        waiting = store.keep(answer, [])
+    hostile(path, "create macro contains(a, b) as true")
+
+    out, err = start(
+        """
+        import sys, nbchat
+        try:
+            nbchat.open_store(sys.argv[1])
+        except nbchat.NotAStore:
+            print("refused")
+        """,
+        path,
+    ).communicate(timeout=60)
+
+    assert (out, err) == ("refused\n", "")
+    assert waiting.exists()
