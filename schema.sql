@@ -1,4 +1,4 @@
--- The nbchat store, complete and current (schema version 2).
+-- The nbchat store, complete and current (schema version 3).
 --
 -- Run by nbchat when it opens a store; every statement may run again on a current file.
 -- You may run it yourself in any DuckDB 2.x: duckdb chats.duckdb < schema.sql
@@ -44,7 +44,7 @@ comment on column "chats"."name" is 'what the user calls it, not unique';
 comment on column "chats"."model" is 'model for the next turn, as provider/name';
 comment on column "chats"."provider" is 'the part of model before the first slash';
 comment on column "chats"."instructions" is 'system prompt, sent first in every request';
-comment on column "chats"."settings" is 'object: temperature, max_tokens, thinking, params, base_url, max_tool_rounds, persist, log_content; never a key';
+comment on column "chats"."settings" is 'object: temperature, max_tokens, thinking, tool_choice, params, base_url, max_tool_rounds, tool_policy, always_allow, tool_concurrency, max_result_chars, overrides (what was chosen for an agent''s session in place of its class''s own), persist, log_content; never a key';
 comment on column "chats"."metadata" is 'object of the user''s own; metadata->>''user_id'' works';
 comment on column "chats"."head_message_id" is 'last message of the branch that goes on';
 comment on column "chats"."created_at" is 'UTC';
@@ -76,7 +76,9 @@ create table if not exists "messages" (
   "created_at" timestamp not null,
   "finished_at" timestamp,
   "owner" varchar,
-  "content_removed_at" timestamp
+  "content_removed_at" timestamp,
+  "instructions_version" varchar,
+  "parent_tool_call_id" uuid
 );
 comment on table "messages" is 'one user row and at most one assistant row per turn; rounds are parts of the latter';
 comment on column "messages"."id" is 'UUIDv7';
@@ -104,6 +106,8 @@ comment on column "messages"."created_at" is 'UTC';
 comment on column "messages"."finished_at" is 'when the turn ended, UTC; NULL while pending';
 comment on column "messages"."owner" is 'host, process and its start while pending: tells a dead writer from a live one';
 comment on column "messages"."content_removed_at" is 'when what was said was removed, or not kept in the first place, UTC; NULL while it is here';
+comment on column "messages"."instructions_version" is 'assistant: first 16 hex digits of the SHA-256 of the instructions that were sent; NULL for none';
+comment on column "messages"."parent_tool_call_id" is 'user: tool_calls.id of the tool that asked, in another chat; NULL when a person did';
 
 create table if not exists "tool_calls" (
   "id" uuid primary key,
@@ -122,7 +126,12 @@ create table if not exists "tool_calls" (
   "thought_signature" varchar,
   "attempt" bigint not null,
   "started_at" timestamp not null,
-  "duration_ms" double
+  "duration_ms" double,
+  "approval" varchar,
+  "decided_at" timestamp,
+  "full_chars" bigint,
+  "sent_chars" bigint,
+  "repeats" bigint
 );
 comment on table "tool_calls" is 'one row per execution of a tool, written before its body runs';
 comment on column "tool_calls"."id" is 'UUIDv7';
@@ -142,6 +151,11 @@ comment on column "tool_calls"."thought_signature" is 'signature that comes with
 comment on column "tool_calls"."attempt" is 'execution of the same call, from 1';
 comment on column "tool_calls"."started_at" is 'UTC';
 comment on column "tool_calls"."duration_ms" is 'wall clock milliseconds of the body; NULL if it did not run or end';
+comment on column "tool_calls"."approval" is 'waiting, approved, denied, always (approved, and so is this tool in this chat from then on); NULL when none was needed';
+comment on column "tool_calls"."decided_at" is 'when somebody approved or denied it, UTC';
+comment on column "tool_calls"."full_chars" is 'characters of the whole result; NULL if there is none, or it was too large to be written out';
+comment on column "tool_calls"."sent_chars" is 'characters of what the model was told of the result, at most the chat''s limit';
+comment on column "tool_calls"."repeats" is 'how often the same tool had been called with the same arguments in the turn before';
 
 create table if not exists "requests" (
   "id" uuid primary key,
@@ -217,7 +231,7 @@ comment on column "agent_sessions"."agent_class" is 'name of the class that made
 comment on column "agent_sessions"."chat_id" is 'chats.id';
 comment on column "agent_sessions"."metadata" is 'object of the user''s own';
 comment on column "agent_sessions"."created_at" is 'UTC';
-comment on column "agent_sessions"."updated_at" is 'UTC';
+comment on column "agent_sessions"."updated_at" is 'when its metadata last changed, UTC';
 
 -- What a row means -----------------------------------------------------------------------------
 
@@ -241,7 +255,9 @@ select
   a."finish_reason",
   u."created_at" as "started_at",
   a."finished_at",
-  epoch_us(a."finished_at" - u."created_at") / 1000 as "duration_ms"
+  epoch_us(a."finished_at" - u."created_at") / 1000 as "duration_ms",
+  a."instructions_version",
+  u."parent_tool_call_id"
 from "messages" as u
 left join "messages" as a
   on a."chat_id" = u."chat_id" and a."turn" = u."turn" and a."parent_id" = u."id" and a."role" = 'assistant'
@@ -262,6 +278,8 @@ comment on column "turns"."finish_reason" is 'of the last round, from messages';
 comment on column "turns"."started_at" is 'when it was asked, UTC';
 comment on column "turns"."finished_at" is 'when the answer ended, UTC; NULL when there is none';
 comment on column "turns"."duration_ms" is 'wall clock milliseconds of the turn; NULL when there is no answer';
+comment on column "turns"."instructions_version" is 'of the instructions that were sent, from messages';
+comment on column "turns"."parent_tool_call_id" is 'tool_calls.id of the tool that asked, from messages';
 
 create or replace view "requests_priced" as
 select

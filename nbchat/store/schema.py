@@ -15,7 +15,7 @@ from nbchat.store.file import Cursor
 from nbchat.store.names import KEYS, VIEWS, TableNames
 from nbchat.store.values import utc_now
 
-VERSION = 2
+VERSION = 3
 # enough of each table, in every version, to tell it from somebody else's of the same name
 MARKS = {
     "nbchat_version": {"tables", "version", "schema_hash"},
@@ -26,7 +26,7 @@ MARKS = {
     "agent_sessions": {"id", "agent_class", "chat_id"},
 }
 # a column that each version brought, for tables made by hand from its schema.sql
-BROUGHT = {2: ("chats", "archived_at")}
+BROUGHT = {2: ("chats", "archived_at"), 3: ("tool_calls", "approval")}
 
 
 class MigrationDue(Exception):

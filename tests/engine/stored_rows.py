@@ -14,7 +14,7 @@ TABLES = {
     "requests": '"turn", "round", "attempt"',
 }
 JSON_COLUMNS = {"parts", "raw", "error_json", "arguments", "usage", "price", "dropped"}
-TIMES = {"created_at", "finished_at", "started_at", "content_removed_at"}
+TIMES = {"decided_at", "created_at", "finished_at", "started_at", "content_removed_at"}
 
 
 def raw_rows(store: Store, chat_id: str, table: str) -> list[dict[str, Any]]:
@@ -85,6 +85,7 @@ USER = {
     "cache_write_tokens": None, "model": "function/x", "provider": "function",
     "finish_reason": None, "raw": None, "error": None, "created_at": "a time",
     "finished_at": "a time", "owner": None, "content_removed_at": None,
+    "instructions_version": None, "parent_tool_call_id": None,
 }  # fmt: skip
 ASSISTANT = {**USER, "parent_id": "message 1", "seq": 2, "role": "assistant", "raw": []}
 REQUEST = {

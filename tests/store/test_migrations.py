@@ -51,6 +51,12 @@ def old(request, tmp_path):
     return path
 
 
+@pytest.fixture
+def version(request):
+    """The schema version of the old store."""
+    return request.node.callspec.params["old"]
+
+
 @contextlib.contextmanager
 def bare(path):
     database = duckdb.connect(str(path))
@@ -104,7 +110,7 @@ def test_an_old_store_keeps_every_row(old, names):
     for key, rows in before.items():
         assert [{column: row[column] for column in rows[0]} for row in after[key]] == rows
     added = {column for rows in after.values() for row in rows for column in row}
-    assert {"archived_at", "content_removed_at"} <= added
+    assert {"archived_at", "content_removed_at", "parent_tool_call_id", "approval"} <= added
 
 
 def test_an_old_store_ends_equal_to_a_fresh_one(old, tmp_path):
@@ -116,37 +122,40 @@ def test_an_old_store_ends_equal_to_a_fresh_one(old, tmp_path):
     assert shape_of(old) == shape_of(fresh)
 
 
-def test_a_copy_of_the_old_store_is_kept_before_anything_changes(old):
+def test_a_copy_of_the_old_store_is_kept_before_anything_changes(old, version):
     before = old.read_bytes()
 
     open_and_close(old)
     open_and_close(old, CUSTOM)
 
     backups = sorted(old.parent.glob("*.bak"))
-    assert [path.name for path in backups] == ["old.duckdb.v1.2.bak", "old.duckdb.v1.bak"]
+    assert [path.name for path in backups] == [
+        f"old.duckdb.v{version}.2.bak",
+        f"old.duckdb.v{version}.bak",
+    ]
     assert backups[1].read_bytes() == before
     assert {path.stat().st_mode & 0o777 for path in backups} == {0o600}
     open_and_close(old)
     assert sorted(old.parent.glob("*.bak")) == backups
 
 
-def test_what_a_dead_process_left_in_its_log_is_in_the_copy_too(old, start):
+def test_what_a_dead_process_left_in_its_log_is_in_the_copy_too(old, version, start):
     assert start(WAL_OF_A_DEAD_PROCESS, old).communicate(timeout=60) == ("", "")
     assert old.with_name("old.duckdb.wal").exists()
 
     open_and_close(old)
 
-    for path in (old, old.with_name("old.duckdb.v1.bak")):
+    for path in (old, old.with_name(f"old.duckdb.v{version}.bak")):
         assert rows_of(path, None)["chat"][0]["name"] == "renamed before it died"
 
 
-def test_a_dry_run_tells_what_is_due_and_changes_nothing(old):
+def test_a_dry_run_tells_what_is_due_and_changes_nothing(old, version):
     before = old.read_bytes()
 
     found = migration_due(old)
 
-    assert (found.version, found.steps) == (1, steps_after(1))
-    assert found.backup == old.with_name("old.duckdb.v1.bak")
+    assert (found.version, found.steps) == (version, steps_after(version))
+    assert found.backup == old.with_name(f"old.duckdb.v{version}.bak")
     assert old.read_bytes() == before
     assert [path.name for path in old.parent.glob("*.bak")] == []
     open_and_close(old)
@@ -155,17 +164,17 @@ def test_a_dry_run_tells_what_is_due_and_changes_nothing(old):
 
 def test_a_step_that_fails_leaves_the_store_as_it_was(old):
     with bare(old) as database:
-        database.execute("alter table messages add column content_removed_at integer")
+        database.execute("alter table messages add column parent_tool_call_id integer")
     before = rows_of(old, None)
     shape = shape_of(old)
 
-    with pytest.raises(nbchat.StoreError, match=r"0002_\S+\.sql failed, and nothing was changed"):
+    with pytest.raises(nbchat.StoreError, match=r"0003_\S+\.sql failed, and nothing was changed"):
         nbchat.open_store(old)
 
     assert rows_of(old, None) == before
     assert shape_of(old) == shape
     with bare(old) as database:
-        database.execute("alter table messages drop column content_removed_at")
+        database.execute("alter table messages drop column parent_tool_call_id")
     open_and_close(old)
     assert migration_due(old) is None
 
@@ -221,7 +230,7 @@ def test_an_answer_that_an_old_nbchat_could_not_store_is_taken_in(old):
     assert not spool.exists()
 
 
-def test_notebooks_that_open_an_old_store_at_once_migrate_it_once(old, start):
+def test_notebooks_that_open_an_old_store_at_once_migrate_it_once(old, version, start):
     code = """
         import sys, nbchat
         print("ready", flush=True)
@@ -238,4 +247,4 @@ def test_notebooks_that_open_an_old_store_at_once_migrate_it_once(old, start):
     ends = [process.communicate(timeout=60) for process in processes]
 
     assert ends == [("1\n", "")] * 4
-    assert [path.name for path in old.parent.glob("*.bak")] == ["old.duckdb.v1.bak"]
+    assert [path.name for path in old.parent.glob("*.bak")] == [f"old.duckdb.v{version}.bak"]
