@@ -97,7 +97,11 @@ def test_a_log_that_was_cut_anywhere_keeps_every_turn_before(path, crashed, torn
         ask_and_close(path)
 
 
-@pytest.mark.parametrize("tail", [bytes(5000), b"\x01\x02garbage!" * 500], ids=["zeros", "garbage"])
+# that ones are passed over, too, is so since DuckDB 2.0.1; before, they were told as damage
+TAILS = {"zeros": bytes(5000), "garbage": b"\x01\x02garbage!" * 500, "ones": b"\xff" * 5000}
+
+
+@pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS)
 def test_what_follows_the_last_record_is_passed_over(path, crashed, torn, tail):
     file, log, _ = crashed
     torn(file, log + tail)
@@ -110,16 +114,14 @@ def test_a_record_that_is_damaged_is_said_so_and_nothing_is_changed(path, crashe
     file, log, lengths = crashed
     broken = bytearray(log)
     broken[lengths[5] + 400 : lengths[5] + 420] = b"\xaa" * 20
-    for damaged in (bytes(broken), log + b"\xff" * 5000):
-        torn(file, damaged)
+    damaged = bytes(broken)
+    torn(file, damaged)
 
-        with pytest.raises(
-            nbchat.StoreError, match=r"\.wal' is damaged: .* move the log"
-        ) as caught:
-            nbchat.load_chat("c", store=path)
+    with pytest.raises(nbchat.StoreError, match=r"\.wal' is damaged: .* move the log") as caught:
+        nbchat.load_chat("c", store=path)
 
-        assert "Stack Trace" not in str(caught.value)
-        assert (path.read_bytes(), log_of(path).read_bytes()) == (file, damaged)
+    assert "Stack Trace" not in str(caught.value)
+    assert (path.read_bytes(), log_of(path).read_bytes()) == (file, damaged)
     log_of(path).unlink()
     assert contents(path) == []
 
