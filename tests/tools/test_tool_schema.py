@@ -180,15 +180,15 @@ def test_arguments_arrive_as_the_types_that_were_asked_for():
 
 
 WRONG = {
-    "missing": ({}, "city: Field required"),
+    "missing": ({}, "city: missing"),
     "of another type": (
         {"city": "Oslo", "days": "x"},
-        "days: Input should be a valid integer, unable to parse string as an integer",
+        "days: Input should be a valid integer, unable to parse string as an integer (given 'x')",
     ),
-    "unheard of": ({"city": "Oslo", "town": 1}, "town: Extra inputs are not permitted"),
+    "unheard of": ({"city": "Oslo", "town": 1}, "town: not a parameter (those are city, days)"),
     "two at once": (
         {"days": None},
-        "city: Field required; days: Input should be a valid integer",
+        "city: missing; days: Input should be a valid integer (given None)",
     ),
     "by our own names": ({"argument_0": "Oslo"}, None),
 }
@@ -269,12 +269,8 @@ def takes_names(**kwargs: int) -> None: ...
 def by_position(x: int, /) -> None: ...
 
 
-def yields(x: int):
-    yield x
-
-
 NO_TOOLS = [
-    unknown_hint, unheard_of_hint, takes_a_function, takes_any, takes_names, by_position, yields,
+    unknown_hint, unheard_of_hint, takes_a_function, takes_any, takes_names, by_position,
     len, print, int, dict.get, lambda x: x, 5, None, "name", object(), {}, {"name": "x"},
     {"name": "x", "handler": 5}, {"handler": print}, {"name": "two words", "handler": google},
 ]  # fmt: skip
@@ -333,13 +329,14 @@ def test_a_dict_is_a_tool_whose_schema_is_taken_as_it_is():
 
     assert (made.name, made.spec.description) == ("lookup", "Look it up.")
     assert made.spec.parameters == {"type": "object", **STATED["parameters"]}
-    assert made.validate({"key": "a", "depth": "any value"}) == {"key": "a", "depth": "any value"}
+    assert made.validate({"key": "a", "depth": 2}) == {"key": "a", "depth": 2}
     assert made(key="a") == {"key": "a"}
 
 
 def test_a_dicts_names_are_checked():
     with pytest.raises(
-        ValueError, match=r"^Invalid arguments: key: missing; keys: not a parameter\.$"
+        ValueError,
+        match=r"^Invalid arguments: key: missing; keys: not a parameter \(.*'key'\?\)\.$",
     ):
         as_tool(STATED).validate({"keys": 1})
 
