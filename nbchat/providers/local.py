@@ -3,11 +3,11 @@
 from nbchat.local.engine import endpoint
 from nbchat.local.weights import DEFAULT_MODEL
 from nbchat.providers import Provider
-from nbchat.wires.openai_chat import OpenAIChat
+from nbchat.wires.grammar_chat import GrammarChat
 
 PROVIDER = Provider(
     name="local",
-    wire=OpenAIChat(),
+    wire=GrammarChat(),
     default_model=DEFAULT_MODEL,
     launch=endpoint,
 )
