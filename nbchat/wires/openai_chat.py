@@ -116,10 +116,11 @@ class History:
         carried = {key: blocks[key] for key in CARRIED if key in blocks}
         listed = isinstance(blocks.get("content"), list)
         content = blocks["content"] if listed else text_of(spoken.parts)
-        if not carried and not listed:
+        speaks = bool(content or calls)  # servers refuse a message that says nothing
+        if not speaks or not (carried or listed):
             thoughts = sum(isinstance(part, Thinking) for part in spoken.parts)
             self.dropped.update({"thinking": thoughts} if thoughts else {})
-        if content or calls:
+        if speaks:
             yield render_assistant(content, carried, render_calls(calls, ids, blocks))
         yield from map(render_result, spoken.results, ids)
 
