@@ -154,7 +154,7 @@ comment on column "tool_calls"."duration_ms" is 'wall clock milliseconds of the 
 comment on column "tool_calls"."approval" is 'waiting, approved, denied, always (approved, and so is this tool in this chat from then on); NULL when none was needed';
 comment on column "tool_calls"."decided_at" is 'when somebody approved or denied it, UTC';
 comment on column "tool_calls"."full_chars" is 'characters of the whole result; NULL if there is none, or it was too large to be written out';
-comment on column "tool_calls"."sent_chars" is 'characters of what the model was told of the result, at most the chat''s limit';
+comment on column "tool_calls"."sent_chars" is 'characters of what the model was told of the result, which may be cut';
 comment on column "tool_calls"."repeats" is 'how often the same tool had been called with the same arguments in the turn before';
 
 create table if not exists "requests" (

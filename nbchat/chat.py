@@ -5,13 +5,15 @@ Composition only: the engine runs turns, the store keeps them, analytics answers
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nbchat.analytics import usage
-from nbchat.default_model import all_keys, default_model, key_of
-from nbchat.engine.plan import MAX_TOOL_ROUNDS, Plan, Target
+from nbchat.asking import Unstored, plan_of
+from nbchat.default_model import all_keys, default_model
+from nbchat.engine.approval import decide
+from nbchat.engine.plan import MAX_TOOL_ROUNDS, Plan
 from nbchat.engine.running import (
     AsyncStream,
     Running,
@@ -21,26 +23,24 @@ from nbchat.engine.running import (
     stop_abandoned,
     wait_async,
 )
-from nbchat.errors import ConfigError
-from nbchat.exchange import Settings
+from nbchat.events import ApprovalEvent
 from nbchat.export import export_chat
-from nbchat.messages import Message, Text
+from nbchat.hooks import Hooked
+from nbchat.messages import Message
 from nbchat.options import (
+    ChatSettings,
     changed,
-    checked,
     checked_columns,
+    checked_confirm,
     checked_key,
     checked_mapping,
     checked_persist,
-    checked_rounds,
     checked_text,
-    checked_timeout,
+    checked_tool_policy,
     checked_url,
-    is_near,
-    persist_settings,
-    stored_persist,
+    settings_of,
 )
-from nbchat.providers import find_provider, split_model
+from nbchat.providers import split_model
 from nbchat.store import Store, StorePlace, open_store
 from nbchat.store.chats import (
     ChatRow,
@@ -52,6 +52,7 @@ from nbchat.store.chats import (
 )
 from nbchat.store.identity import new_id
 from nbchat.store.persist import recalled
+from nbchat.store.tool_calls import waiting_calls
 from nbchat.store.turns import load_messages
 from nbchat.store.values import hide
 from nbchat.tools import by_name
@@ -59,8 +60,10 @@ from nbchat.tools import by_name
 if TYPE_CHECKING:
     import pandas
 
+NAMED = ("model", "instructions")
 
-class Chat:
+
+class Chat(Hooked):
     """A conversation whose every turn is stored before you see it end.
 
     Made by `create_chat` and `load_chat`. The store is its only history: two Chat objects of
@@ -70,6 +73,11 @@ class Chat:
     NA for what they would tell. `log_content=False` stores every metric, but nothing that is
     asked, answered, thought or passed to a tool: this Chat object alone remembers that, and a
     reloaded one goes on without it. Name, instructions and metadata are stored in any case.
+
+    `tool_policy` and `confirm` say which tools may run and who approves, see `with_policy`.
+    `tool_concurrency` is how many calls of a round run at once, `max_result_chars` how much of a
+    result the model is told; None is all of them, and 30,000. `hooks` is a dict from on_tool_end
+    and the like to functions, `middleware` a list of objects as `use` takes them.
     """
 
     def __init__(
@@ -85,18 +93,36 @@ class Chat:
         params: Mapping[str, Any] | None = None,
         tool_choice: str | None = None,
         tools: Iterable[Any] | None = None,
+        tool_policy: Any = None,
+        confirm: Any = None,
+        tool_concurrency: int | None = None,
+        max_result_chars: int | None = None,
         metadata: Mapping[str, Any] | None = None,
         max_tool_rounds: int = MAX_TOOL_ROUNDS,
         base_url: str | None = None,
         api_key: str | None = None,
         respond: Callable[..., Any] | None = None,
+        hooks: Mapping[str, Any] | None = None,
+        middleware: Iterable[Any] | None = None,
         table_names: Mapping[str, str] | None = None,
         columns: Mapping[str, Any] | None = None,
         persist: Mapping[str, bool] | None = None,
         log_content: bool = True,
+        _overrides: Mapping[str, Any] | None = None,
+        _also: Callable[[Any, str], None] | None = None,
     ) -> None:
-        _hide_keys()
-        self._start(api_key, tools, respond, said_url=True)
+        hide_keys()
+        self._settings = settings_of(
+            thinking=thinking, temperature=temperature, max_tokens=max_tokens, params=params,
+            tool_choice=tool_choice, max_tool_rounds=max_tool_rounds, base_url=base_url,
+            tool_policy=tool_policy, tool_concurrency=tool_concurrency,
+            max_result_chars=max_result_chars, persist=checked_persist(persist, log_content),
+            overrides=_overrides,
+        )  # fmt: skip
+        self._start(
+            api_key=api_key, tools=tools, respond=respond, confirm=confirm, hooks=hooks,
+            middleware=middleware, said_url=True,
+        )  # fmt: skip
         self.model = model if model is not None else default_model()
         self.provider, _ = split_model(self.model)
         self.store = open_store(store, table_names=table_names)
@@ -104,36 +130,24 @@ class Chat:
         self.name = checked_text(name, "name")
         self.instructions = checked_text(instructions, "instructions")
         self.metadata: Mapping[str, Any] = checked_mapping(metadata, "metadata")
-        self._settings = checked(
-            Settings(temperature, max_tokens, thinking, tool_choice, params or {})
-        )
-        self._max_tool_rounds = checked_rounds(max_tool_rounds)
-        self._base_url = checked_url(base_url)
-        self._persist = checked_persist(persist, log_content)
         own = checked_columns(columns)
+        self.store.transact(lambda cursor: self._insert(cursor, own, _also))
+
+    def _insert(
+        self, cursor: Any, columns: Mapping[str, Any], also: Callable[[Any, str], None] | None
+    ) -> None:
         row = ChatRow(
             self.id, self.name, self.model, self.provider, self.instructions,
-            self._stored_settings(), self.metadata, None, None, None,
+            self._settings.to_json(), self.metadata, None, None, None,
         )  # fmt: skip
-        self.store.transact(
-            lambda cursor: save_chat(cursor, row, self.store.names.of("chats"), own)
-        )
+        save_chat(cursor, row, self.store.names.of("chats"), columns)
+        if also is not None:
+            also(cursor, self.id)
 
-    def _start(
-        self,
-        api_key: str | None,
-        tools: Iterable[Any] | None,
-        respond: Callable[..., Any] | None,
-        *,
-        said_url: bool = False,
-    ) -> None:
-        """What cannot be stored; `said_url`: the base URL was given here, not by the store."""
-        self._said_url = said_url
-        self._key = checked_key(api_key)
-        self._tools = by_name(tools)
-        self._respond = respond
-        self._turns: set[Running] = set()
-        self._remembered: dict[str, Message] = {}
+    def _start(self, **unstored: Any) -> None:
+        """Take what cannot be stored."""
+        self._own = Unstored.given(self._settings, **unstored)
+        self._hooks, self._middleware = self._own.hooks, self._own.middleware
 
     @classmethod
     def _from_row(cls, store: Store, row: ChatRow) -> Self:
@@ -141,21 +155,8 @@ class Chat:
         chat.store, chat.id, chat.name = store, row.id, row.name
         chat.model, chat.provider = row.model, row.provider
         chat.instructions, chat.metadata = row.instructions, row.metadata
-        known = {field.name for field in fields(Settings)}
-        stored = dict(row.settings)
-        chat._settings = Settings(**{key: stored[key] for key in known & stored.keys()})
-        chat._max_tool_rounds = stored.get("max_tool_rounds", MAX_TOOL_ROUNDS)
-        chat._base_url = stored.get("base_url")
-        chat._persist = stored_persist(stored)
+        chat._settings = ChatSettings.of_json(row.settings)
         return chat
-
-    def _stored_settings(self) -> dict[str, Any]:
-        settings = {key: value for key, value in asdict(self._settings).items() if value}
-        if self._settings.temperature is not None:
-            settings["temperature"] = self._settings.temperature
-        settings["max_tool_rounds"] = self._max_tool_rounds
-        settings |= persist_settings(self._persist)
-        return settings | ({"base_url": self._base_url} if self._base_url else {})
 
     # Asking ------------------------------------------------------------------------------
 
@@ -163,7 +164,8 @@ class Chat:
         """The model's answer, stored; blocks until the turn has ended.
 
         Options for this turn only: `thinking`, `temperature`, `max_tokens`, `tool_choice`,
-        `params`, `tools`, `timeout` (seconds the provider may be silent), `wait=False` (raise
+        `params`, `tools`, `tool_policy`, `confirm`, `max_tool_rounds`, `inputs` (what tools find
+        in their ToolContext), `timeout` (seconds the provider may be silent), `wait=False` (raise
         ChatBusy instead of waiting for another turn of this chat). Raises ProviderError.
         """
         refuse_on_engine()
@@ -187,49 +189,85 @@ class Chat:
 
     def stop(self) -> None:
         """End the running turn from any thread; what arrived is kept."""
-        for turn in list(self._turns):
+        for turn in list(self._own.turns):
             turn.cancel()
 
-    def _plan(
-        self,
-        text: str,
-        *,
-        stream: bool,
-        tools: Iterable[Any] | None = None,
-        timeout: float | None = None,
-        wait: bool = True,
-        **settings: Any,
-    ) -> Plan:
-        if not isinstance(text, str) or not text.strip():
-            raise ConfigError(f"There is nothing to ask in {text!r}. Give some text.")
-        _hide_keys()
-        return Plan(
-            store=self.store,
-            chat_id=self.id,
-            content=text,
-            parts=(Text(text),),
-            target=self._target(),
-            instructions=self.instructions,
-            settings=changed(self._settings, settings),
-            tools=self._tools if tools is None else {**self._tools, **by_name(tools)},
-            max_tool_rounds=self._max_tool_rounds,
-            stream=stream,
-            wait=wait,
-            idle_s=checked_timeout(timeout),
-            persist=self._persist,
-            remembered=self._remembered,
-            turns=self._turns,
-        )
+    def resume(self, **options: Any) -> Message:
+        """The last turn's message, once the turn that was broken off has come to its end.
 
-    def _target(self) -> Target:
-        name, model = split_model(self.model)
-        provider = find_provider(name)
-        key = self._key
-        # a stranger's store may name any address: the environment's key is not for that one
-        known = self._base_url in (None, provider.base_url) or is_near(self._base_url)
-        if key is None and (known or self._said_url):
-            key = checked_key(key_of(provider))
-        return Target(provider, model, self._base_url, key, self._respond)
+        Only what is missing is done: calls without results run, a reply that was cut off is asked
+        for again. For turns that were stopped, interrupted, left to be approved, ended by an
+        error or by too many rounds (it may then have as many again). Options as for `ask`. Raises
+        ConfigError when there is nothing to resume.
+        """
+        refuse_on_engine()
+        close_abandoned(self.id)
+        return Running(self._plan(None, stream=False, **options)).wait()
+
+    def resume_stream(self, **options: Any) -> Stream:
+        """`resume`, as the events of what is still to come."""
+        close_abandoned(self.id)
+        return Stream(self._plan(None, stream=True, **options))
+
+    async def aresume(self, **options: Any) -> Message:
+        """`resume`, awaited; cancelling stops the turn again."""
+        stop_abandoned(self.id)
+        return await wait_async(Running(self._plan(None, stream=False, **options)))
+
+    def step(self, text: str | None = None, **options: Any) -> Message:
+        """The turn's message after one more move: a reply of the model, or a round of tools.
+
+        With text a turn begins, without it the last one goes on. Between moves the message is
+        `stopped`, and any process may step or resume. Options as for `ask`.
+        """
+        refuse_on_engine()
+        close_abandoned(self.id)
+        return Running(self._plan(text, stream=False, one_move=True, **options)).wait()
+
+    def approvals(self) -> list[ApprovalEvent]:
+        """The tool calls of the last turn that wait for approval, in their order."""
+        found = self.store.read(lambda cursor: waiting_calls(cursor, self.id))
+        return [ApprovalEvent(**call) for call in found]
+
+    def approve(self, call_id: str, *, always: bool = False) -> Self:
+        """Let a call run that waits; with `always` its tool needs no approval in this chat again.
+
+        The turn goes on where it waits, in whatever process; one that has ended needs resume().
+        Raises ConfigError if that call does not wait.
+        """
+        return self._decide(call_id, "always" if always else "approved")
+
+    def deny(self, call_id: str) -> Self:
+        """Do not let a call run that waits; the model is told so."""
+        return self._decide(call_id, "denied")
+
+    def _decide(self, call_id: str, decision: str) -> Self:
+        tool = decide(self.store, self.id, call_id, decision)
+        self._own.always |= {tool} if decision == "always" else set()
+        return self
+
+    def _plan(self, text: str | None, **options: Any) -> Plan:
+        hide_keys()
+        with self._own.planning:
+            return plan_of(self, self._own, text, **options)
+
+    def _become(self, config: Mapping[str, Any]) -> None:
+        """Be what an agent's class says, also in the store where that is something else."""
+        model = config.get("model") or self.model
+        held = self._settings
+        settings = settings_of(
+            **{name: value for name, value in config.items() if name not in NAMED},
+            persist=held.persist, always_allow=held.always_allow, overrides=held.overrides,
+        )  # fmt: skip
+        instructions = checked_text(config.get("instructions"), "instructions")
+        provider, _ = split_model(model)
+        if (model, instructions, settings) != (self.model, self.instructions, self._settings):
+            self.model, self.provider, self.instructions = model, provider, instructions
+            self._settings = settings
+            self._store(
+                model=model, provider=provider, instructions=instructions,
+                settings=settings.to_json(),
+            )  # fmt: skip
 
     # Looking back ------------------------------------------------------------------------
 
@@ -245,7 +283,7 @@ class Chat:
         def load(cursor: Any) -> list[Message]:
             row = load_chat_row(cursor, self.id)
             messages = load_messages(cursor, self.id, row.head_message_id if row else None)
-            return [recalled(message, self._remembered) for message in messages]
+            return [recalled(message, self._own.remembered) for message in messages]
 
         return self.store.read(load)
 
@@ -261,7 +299,7 @@ class Chat:
         the chat) or .ipynb. Raises ConfigError for another ending, or a file that is there
         already unless `overwrite=True`.
         """
-        _hide_keys()
+        hide_keys()
         return export_chat(self.store, self.id, path, overwrite=overwrite)
 
     # Settings; each is stored at once, and returns the chat ----------------------------------
@@ -272,7 +310,7 @@ class Chat:
 
     def with_tools(self, tools: Iterable[Any], *, replace: bool = False) -> Self:
         """Let the model call these tools too, or with `replace=True` only these."""
-        self._tools = {**({} if replace else self._tools), **by_name(tools)}
+        self._own.tools = {**({} if replace else self._own.tools), **by_name(tools)}
         return self
 
     def with_instructions(self, text: str | None, *, replace: bool = False) -> Self:
@@ -289,11 +327,12 @@ class Chat:
         provider, _ = split_model(model)
         url, key = checked_url(base_url), checked_key(api_key)
         if provider != self.provider:
-            self._base_url, self._key = None, None
-        self._base_url, self._said_url = url or self._base_url, bool(url) or self._said_url
-        self._key = key or self._key
+            self._settings, self._own.key = replace(self._settings, base_url=None), None
+        self._settings = replace(self._settings, base_url=url or self._settings.base_url)
+        self._own.said_url = bool(url) or self._own.said_url
+        self._own.key = key or self._own.key
         self.model, self.provider = model, provider
-        return self._store(model=model, provider=provider, settings=self._stored_settings())
+        return self._store(model=model, provider=provider, settings=self._settings.to_json())
 
     def with_thinking(self, *, budget: int | None = None, effort: str | None = None) -> Self:
         """Have the model think: up to `budget` tokens, or with an effort; neither turns it off."""
@@ -307,12 +346,26 @@ class Chat:
 
     def with_params(self, **params: Any) -> Self:
         """Add to what is merged into every request's body as it is; None removes a key."""
-        merged = {**self._settings.params, **params}
+        merged = {**self._settings.answer.params, **params}
         return self._with(params={key: value for key, value in merged.items() if value is not None})
 
+    def with_policy(self, tool_policy: Any = None, *, confirm: Any = None) -> Self:
+        """Say how tools may run: "auto", "confirm", "dry_run", or a dict of these by tool name.
+
+        `confirm` is who approves, for this object: a function that gets the call (its name,
+        arguments and call_id) and gives True, False or "always"; "wait" for approve() or deny()
+        by whoever sees the call; "later" to end the turn until then; "deny", the default, for
+        nobody.
+        """
+        if confirm is not None:
+            self._own.confirm = checked_confirm(confirm)
+        self._settings = replace(self._settings, tool_policy=checked_tool_policy(tool_policy))
+        return self._store(settings=self._settings.to_json())
+
     def _with(self, **settings: Any) -> Self:
-        self._settings = changed(self._settings, settings)
-        return self._store(settings=self._stored_settings())
+        answer = changed(self._settings.answer, settings)
+        self._settings = replace(self._settings, answer=answer)
+        return self._store(settings=self._settings.to_json())
 
     def rename(self, name: str | None) -> Self:
         """Give the chat another name."""
@@ -333,13 +386,13 @@ class Chat:
 
     def update_metadata(self, patch: Mapping[str, Any]) -> Self:
         """Merge into the metadata, key by key, in the store."""
-        _hide_keys()
+        hide_keys()
         given = checked_mapping(patch, "metadata")
         self.metadata = self.store.transact(lambda cursor: merge_metadata(cursor, self.id, given))
         return self
 
     def _store(self, **changes: Any) -> Self:
-        _hide_keys()
+        hide_keys()
         self.store.transact(lambda cursor: update_chat(cursor, self.id, changes))
         return self
 
@@ -348,7 +401,7 @@ class Chat:
         return f"Chat({name}{self.model!r}, id={self.id!r})"
 
 
-def _hide_keys() -> None:
+def hide_keys() -> None:
     """Have no key of this process stored or exported."""
     for key in all_keys():
         hide(key)
@@ -370,17 +423,24 @@ def load_chat(
     api_key: str | None = None,
     tools: Iterable[Any] | None = None,
     respond: Callable[..., Any] | None = None,
+    confirm: Any = None,
+    hooks: Mapping[str, Any] | None = None,
+    middleware: Iterable[Any] | None = None,
     table_names: Mapping[str, str] | None = None,
 ) -> Chat | None:
     """The chat with this id, or the latest of this name; None when there is none.
 
-    Give what cannot be stored: key, tools, the respond function.
+    Give what cannot be stored: key, tools, the respond function, who approves, hooks (a dict
+    from on_tool_start and the like to a function or several) and middleware.
     """
-    _hide_keys()
+    hide_keys()
     place = open_store(store, table_names=table_names)
     row = place.read(lambda cursor: load_chat_row(cursor, str(id_or_name)))
     if row is None:
         return None
     chat = Chat._from_row(place, row)
-    chat._start(api_key, tools, respond)
+    chat._start(
+        api_key=api_key, tools=tools, respond=respond, confirm=confirm, hooks=hooks,
+        middleware=middleware,
+    )  # fmt: skip
     return chat

@@ -6,6 +6,8 @@
     │   ├── MissingExtra         an optional part of nbchat is not installed
     │   ├── NoModel              no model was named and none was found
     │   └── UnknownProvider
+    ├── AgentClassMismatch       a session of another agent's class
+    ├── BudgetExceeded           the budget of a chat, a day or a store is spent
     ├── ChatBusy                 another ask on this chat is running and `wait=False`
     ├── StoreError               the DuckDB file
     │   ├── StoreBusy            somebody else holds it for too long
@@ -59,6 +61,14 @@ class UnknownProvider(ConfigError):
 
 class ChatBusy(NbchatError):
     """Another ask on the same chat is still running."""
+
+
+class AgentClassMismatch(NbchatError):
+    """A session was made by another agent's class than the one it is loaded with."""
+
+
+class BudgetExceeded(NbchatError):
+    """The budget is spent; the request that would have gone over it was not sent."""
 
 
 class StoreError(NbchatError):

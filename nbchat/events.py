@@ -5,7 +5,7 @@ the text of a text event, None for all others. Joined, the content is the messag
 a turn that a tool ended with Halt: its content is the value alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from nbchat.messages import Message
@@ -32,19 +32,25 @@ class ThinkingEvent:
 
 @dataclass(frozen=True, slots=True)
 class ToolStartEvent:
-    """A tool's row is stored and its body is about to run."""
+    """A tool's row is stored and its body is about to run; `call_id` is the row's id."""
 
     message_id: str
     name: str
     arguments: dict[str, Any] | str
     tool_call_id: str
+    call_id: str = ""
+    attempt: int = 1
     kind: ClassVar[str] = "tool_start"
     content: ClassVar[None] = None
 
 
 @dataclass(frozen=True, slots=True)
 class ToolEndEvent:
-    """A tool's outcome is stored; `result` is what the model will see."""
+    """A tool's outcome is stored; `result` is what the model will see.
+
+    `value` is what the tool returned, as it was, to be shown: a frame, say. `images` are the
+    pictures in it, each with `media_type` and `data`.
+    """
 
     message_id: str
     name: str
@@ -53,7 +59,43 @@ class ToolEndEvent:
     result: str | None
     error: str | None
     duration_ms: float | None
+    call_id: str = ""
+    attempt: int = 1
+    arguments: dict[str, Any] | str = field(default_factory=dict)
+    value: Any = field(default=None, repr=False, compare=False)
+    images: tuple[Any, ...] = field(default=(), repr=False, compare=False)
     kind: ClassVar[str] = "tool_end"
+    content: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolProgressEvent:
+    """What a running tool says of how far it is; shown, never stored, never told to the model."""
+
+    message_id: str
+    name: str
+    tool_call_id: str
+    call_id: str
+    progress: Any
+    kind: ClassVar[str] = "tool_progress"
+    content: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalEvent:
+    """A tool call needs somebody's approval; its row is stored and waits.
+
+    `chat.approve(event.call_id)` or `chat.deny(event.call_id)` decides where the turn waits.
+    `question` is what a running tool asks, None for the question whether it may run.
+    """
+
+    message_id: str
+    name: str
+    arguments: dict[str, Any] | str
+    tool_call_id: str
+    call_id: str
+    question: str | None = None
+    kind: ClassVar[str] = "approval"
     content: ClassVar[None] = None
 
 
@@ -94,5 +136,13 @@ class DoneEvent:
 
 
 Event = (
-    TextEvent | ThinkingEvent | ToolStartEvent | ToolEndEvent | UsageEvent | RetryEvent | DoneEvent
+    TextEvent
+    | ThinkingEvent
+    | ToolStartEvent
+    | ToolProgressEvent
+    | ApprovalEvent
+    | ToolEndEvent
+    | UsageEvent
+    | RetryEvent
+    | DoneEvent
 )

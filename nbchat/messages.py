@@ -59,7 +59,7 @@ class ToolResult:
     """What the model is told a tool call came to.
 
     `seq` is the call's place among its round's calls, from 1: parallel calls end in any
-    order and their provider's ids may repeat.
+    order and their provider's ids may repeat. `halts` says that it is the turn's answer.
     """
 
     content: str
@@ -68,6 +68,7 @@ class ToolResult:
     is_error: bool = False
     seq: int = 1
     round: int = 1
+    halts: bool | None = None
     kind: ClassVar[str] = "tool_result"
 
 
@@ -100,7 +101,8 @@ class Message:
 
     `raw` lists, per round, the blocks exactly as the provider sent them. Tokens are the
     sum over the turn's requests; unknown is None. A message with a `content_removed_at`
-    has only its metrics left. `str(message)` is its text.
+    has only its metrics left. `instructions_version` names the instructions that were sent,
+    `parent_tool_call_id` the tool that asked, in another chat. `str(message)` is its text.
     """
 
     id: str
@@ -129,6 +131,8 @@ class Message:
     created_at: datetime | None = None
     finished_at: datetime | None = None
     content_removed_at: datetime | None = None
+    instructions_version: str | None = None
+    parent_tool_call_id: str | None = None
 
     def __str__(self) -> str:
         return self.content

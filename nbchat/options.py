@@ -7,17 +7,94 @@ that a chat says the same before and after a reload. Raises ConfigError, never l
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Self
 from urllib.parse import urlsplit
 
+from nbchat.engine.plan import MAX_TOOL_ROUNDS, Confirm
 from nbchat.errors import ConfigError
 from nbchat.exchange import Secret, Settings
 from nbchat.http import LOOPBACK
-from nbchat.store.persist import Persist
+from nbchat.store.persist import WHOLE, Persist
 from nbchat.store.values import clean, hide
+from nbchat.tools.policies import checked_policy
 
-OTHER_OPTIONS = ("tools", "timeout", "wait")
+OTHER_OPTIONS = (
+    "confirm", "inputs", "max_tool_rounds", "timeout", "tool_policy", "tools", "wait"
+)  # fmt: skip
+CONFIRMS = ("deny", "wait", "later")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSettings:
+    """What of a chat survives a restart beside its name, model, instructions and metadata.
+
+    `overrides` are what was chosen for an agent's session in place of its class's own.
+    """
+
+    answer: Settings = field(default_factory=Settings)
+    max_tool_rounds: int = MAX_TOOL_ROUNDS
+    base_url: str | None = None
+    persist: Persist = WHOLE
+    tool_policy: Any = None
+    tool_concurrency: int | None = None
+    max_result_chars: int | None = None
+    always_allow: tuple[str, ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the column `chats.settings` holds it: nothing that is as it would be anyway."""
+        settings = {key: value for key, value in asdict(self.answer).items() if value}
+        if self.answer.temperature is not None:
+            settings["temperature"] = self.answer.temperature
+        own = {
+            "base_url": self.base_url,
+            "tool_policy": self.tool_policy,
+            "tool_concurrency": self.tool_concurrency,
+            "max_result_chars": self.max_result_chars,
+            "always_allow": list(self.always_allow),
+            "overrides": dict(self.overrides),
+        }
+        said = {key: value for key, value in own.items() if value}
+        rounds = {"max_tool_rounds": self.max_tool_rounds}
+        return settings | rounds | persist_settings(self.persist) | said
+
+    @classmethod
+    def of_json(cls, stored: Mapping[str, Any]) -> Self:
+        """What `to_json` wrote, whatever else is there."""
+        known = {item.name for item in fields(Settings)}
+        own = {item.name for item in fields(cls)} - {"answer", "persist"}
+        held = {key: value for key, value in stored.items() if key in own}
+        held["always_allow"] = tuple(held.get("always_allow", ()))
+        answer = Settings(**{key: stored[key] for key in known & stored.keys()})
+        return cls(answer, persist=stored_persist(stored), **held)
+
+
+def settings_of(
+    *,
+    max_tool_rounds: int | None = None,
+    base_url: str | None = None,
+    tool_policy: Any = None,
+    tool_concurrency: int | None = None,
+    max_result_chars: int | None = None,
+    persist: Persist = WHOLE,
+    always_allow: tuple[str, ...] = (),
+    overrides: Mapping[str, Any] | None = None,
+    **answer: Any,
+) -> ChatSettings:
+    """A chat's settings, each of them checked; None is what nobody chose."""
+    said = {name: value for name, value in answer.items() if value is not None}
+    return ChatSettings(
+        checked(Settings(**said)),
+        checked_rounds(MAX_TOOL_ROUNDS if max_tool_rounds is None else max_tool_rounds),
+        checked_url(base_url),
+        persist,
+        checked_tool_policy(tool_policy),
+        checked_count(tool_concurrency, "tool_concurrency"),
+        checked_count(max_result_chars, "max_result_chars"),
+        always_allow,
+        overrides or {},
+    )
 
 
 def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
@@ -90,6 +167,13 @@ def checked_mapping(value: Any, name: str) -> dict[str, Any]:
     return held
 
 
+def checked_inputs(inputs: Any) -> dict[str, Any]:
+    """What the caller gives tools and dynamic instructions besides words; None is nothing."""
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise ConfigError(f"inputs={inputs!r} is not a mapping from names to values.")
+    return dict(inputs or {})
+
+
 def checked_columns(columns: Any) -> dict[str, Any]:
     """The user's own columns and what to put there; None is none."""
     if columns is None:
@@ -104,6 +188,35 @@ def checked_rounds(rounds: int) -> int:
     if not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 0:
         raise ConfigError(f"max_tool_rounds={rounds!r} is not a number of rounds, 0 or more.")
     return rounds
+
+
+def checked_tool_policy(policy: Any) -> Any:
+    """One policy for all tools, or policies by tool name; None leaves it to the tools."""
+    if isinstance(policy, Mapping):
+        return {
+            str(name): checked_policy(value, f"tool_policy[{name!r}]")
+            for name, value in policy.items()
+        }
+    return None if policy is None else checked_policy(policy, "tool_policy")
+
+
+def checked_confirm(confirm: Any) -> Confirm:
+    """Who approves calls that need it: a function, somebody who may come, or nobody."""
+    if confirm is None:
+        return "deny"
+    if callable(confirm) or confirm in CONFIRMS:
+        return confirm  # type: ignore[no-any-return]  # just checked
+    raise ConfigError(
+        f"confirm={confirm!r}: give a function that gets the call, or 'wait' for chat.approve(), "
+        "'later' to end the turn until somebody has decided, or 'deny'."
+    )
+
+
+def checked_count(count: Any, name: str) -> int | None:
+    """The count, if it is one above 0; None is no limit, or the default one."""
+    if count is not None and not _is_count(count):
+        raise ConfigError(f"{name}={count!r} is not a number above 0.")
+    return count  # type: ignore[no-any-return]  # just checked
 
 
 def checked_persist(persist: Any, log_content: Any) -> Persist:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nbchat.errors import ProviderError
-from nbchat.messages import Part, ToolCall, ToolResult
+from nbchat.messages import Message, Part, ToolCall, ToolResult
 
 ATTEMPTS = 3
 FIRST_WAIT_S = 0.5
@@ -34,11 +34,18 @@ class Exceed:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """End with what a tool gave as the answer, before the turn was broken off."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The model owes nothing."""
 
 
-Move = Generate | RunTools | Exceed | Done
+Move = Generate | RunTools | Exceed | Answer | Done
 
 
 def next_move(parts: Sequence[Part], max_tool_rounds: int) -> Move:
@@ -49,13 +56,30 @@ def next_move(parts: Sequence[Part], max_tool_rounds: int) -> Move:
     calls = [part for part in parts if isinstance(part, ToolCall) and part.round == last]
     if not calls:
         return Done()
-    answered = {part.seq for part in parts if isinstance(part, ToolResult) and part.round == last}
+    results = [part for part in parts if isinstance(part, ToolResult) and part.round == last]
+    answered = {part.seq for part in results}
     if len(answered) == len(calls):
-        return Generate(last + 1)
+        halts = (Answer(result.content) for result in results if result.halts)
+        return next(halts, Generate(last + 1))
     if last > max_tool_rounds:
         return Exceed()
     open_calls = enumerate(calls, start=1)
     return RunTools(tuple((seq, call) for seq, call in open_calls if seq not in answered))
+
+
+def rounds_allowed(message: Message, begun: int, max_tool_rounds: int) -> int:
+    """The number of the last round whose tools run; those of `begun` have, in part at least.
+
+    A turn that ended for too many rounds and goes on may have as many again, also where it
+    was broken off among those.
+    """
+    last = message.parts[-1].round if message.parts else 0
+    if (message.error or {}).get("type") == "ToolRoundsExceeded":
+        return last - 1 + max_tool_rounds
+    results = (part.round for part in message.parts if isinstance(part, ToolResult))
+    begun = max(begun, *results, 0)
+    times = -(-begun // max_tool_rounds) if max_tool_rounds else 0
+    return max_tool_rounds * max(times, 1)
 
 
 def retry_delay(error: ProviderError, attempt: int, *, shown: bool) -> float | None:

@@ -16,6 +16,7 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,13 +30,18 @@ from nbchat.engine.loop import (
     submit,
 )
 from nbchat.engine.plan import Plan
+from nbchat.engine.prepare import require_tools
+from nbchat.engine.tool_run import current_call
 from nbchat.engine.turn import Turn
 from nbchat.errors import ChatBusy, ConfigError
 from nbchat.events import Event
 from nbchat.messages import Message
 from nbchat.prices import price_list
 from nbchat.store import Store
+from nbchat.store.chats import always_allowed
+from nbchat.store.file import Cursor
 from nbchat.store.persist import recalled
+from nbchat.store.resume import resume_turn
 from nbchat.store.turns import Begun, begin_turn
 
 # short enough that Ctrl-C is heard where waiting itself cannot be interrupted
@@ -77,6 +83,7 @@ class Running:
         self._follow = follow or (lambda event: None)
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
+        self._parent = current_call.get()  # in the context of whoever asks
         self._warming: asyncio.Future[Any] | None = None
         plan.turns.add(self)  # before it begins: from then on somebody may stop it
         token = _asking.set(_asking.get() | {key})
@@ -117,20 +124,9 @@ class Running:
 
     async def _begin(self, worker: Worker) -> Begun:
         plan = self.plan
-        target = plan.target
 
         def begin() -> Begun:
-            begun = plan.store.transact(
-                lambda cursor: begin_turn(
-                    cursor,
-                    plan.chat_id,
-                    plan.parts,
-                    plan.content,
-                    model=target.full_model,
-                    provider=target.provider.name,
-                    persist=plan.persist,
-                )
-            )
+            begun = plan.store.transact(self._first_work)
             plan.remember(begun.user)
             history = (recalled(message, plan.remembered) for message in begun.history)
             return replace(begun, history=tuple(history))
@@ -142,6 +138,26 @@ class Running:
                 if not plan.wait:
                     raise
                 await asyncio.sleep(BUSY_POLL_S)
+
+    def _first_work(self, cursor: Cursor) -> Begun:
+        """Begin the turn, or have the last one go on."""
+        plan = self.plan
+        if plan.toolbox.tools:
+            plan.toolbox.always.update(always_allowed(cursor, plan.chat_id))
+        common: dict[str, Any] = {
+            "model": plan.target.full_model,
+            "provider": plan.target.provider.name,
+            "instructions_version": plan.instructions_version,
+        }
+        if not plan.parts:
+            recall = partial(recalled, remembered=plan.remembered)
+            begun = resume_turn(cursor, plan.chat_id, recall=recall, **common)
+            require_tools(plan.toolbox, begun.assistant.parts, begun.calls)
+            return begun
+        return begin_turn(
+            cursor, plan.chat_id, plan.parts, plan.content, persist=plan.persist,
+            parent_tool_call_id=self._parent, **common,
+        )  # fmt: skip
 
     def cancel(self) -> None:
         """Ask the turn to end with what arrived; returns at once, from any thread."""

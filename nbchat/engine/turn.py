@@ -1,4 +1,4 @@
-"""The turn: the one implementation behind ask, streams, async, panel and magics.
+"""The turn: the one implementation behind ask, streams, async, resume, panel and magics.
 
 Each step is committed before the next begins, and however the turn ends its rows say so:
 the message is finalized, kept with what arrived, or deleted when nothing did.
@@ -11,56 +11,60 @@ from dataclasses import replace
 from itertools import count
 from typing import TypeVar
 
+from nbchat.engine.around import Around, HookRaised
 from nbchat.engine.attempt import Attempt, run_attempt
+from nbchat.engine.draft import Draft
 from nbchat.engine.loop import Worker, settled
-from nbchat.engine.moves import Done, Exceed, Generate, RunTools, next_move, retry_delay
+from nbchat.engine.moves import (
+    Answer,
+    Done,
+    Exceed,
+    Generate,
+    RunTools,
+    next_move,
+    retry_delay,
+    rounds_allowed,
+)
 from nbchat.engine.plan import Plan
-from nbchat.engine.record import (
-    error_json,
-    parts_of_round,
-    raw_of_round,
-    request_row,
-    sum_rows,
-    thinking_of,
-)
-from nbchat.engine.tool_run import (
-    PreparedCall,
-    add_result,
-    prepare_calls,
-    run_call,
-    tell_refused,
-)
+from nbchat.engine.prepare import PreparedCall, add_result, prepare_calls, taken_up
+from nbchat.engine.record import error_json, parts_of_round, raw_of_round, request_row
+from nbchat.engine.rescue import rescued
+from nbchat.engine.tool_run import Waits, run_call, tell_refused
 from nbchat.errors import (
     ConfigError,
     Halt,
     ProviderError,
-    StoreBusy,
     StoreError,
     ToolError,
     ToolRoundsExceeded,
 )
 from nbchat.events import DoneEvent, Event, RetryEvent, TextEvent, ThinkingEvent, UsageEvent
-from nbchat.exchange import Delta, Reply, Request, Usage
-from nbchat.messages import JSON, Message, Part, Text
-from nbchat.store.chats import is_deleted
+from nbchat.exchange import Delta, Reply, Request, Settings, Usage
+from nbchat.hooks import Decision
+from nbchat.messages import JSON, Message, Part, Text, ToolCall
 from nbchat.store.file import Cursor
 from nbchat.store.rows import RequestRow
+from nbchat.store.tool_calls import save_tool_call, stop_tool_calls
 from nbchat.store.turns import (
     Begun,
     drop_assistant,
     fail_user,
     save_request,
-    save_tool_call,
-    stop_tool_calls,
     update_assistant,
 )
-from nbchat.store.values import aware, clean, utc_now
+from nbchat.store.values import clean
 from nbchat.tools import text_of_result
 from nbchat.wires import Wire
 
 T = TypeVar("T")
 
 PROGRESS_S = 1.0
+MOST_RETRIES = 10  # of one request, when an error hook wants ever more of them
+PAUSED = {"type": "Paused", "message": "step() made one move; step() or resume() goes on"}
+AWAITS = {
+    "type": "AwaitsApproval",
+    "message": "tool calls wait for approval; chat.approvals() has them, resume() goes on",
+}
 
 
 class Turn:
@@ -72,15 +76,16 @@ class Turn:
         self.plan = plan
         self.persist = plan.persist
         self.begun = begun
-        self.parts: list[Part] = []
+        self.draft = Draft(begun)
         self.emit = emit
-        self._worker = worker
         self.message_id = begun.assistant.id
-        self._said: list[str] = []
-        self._raw: list[JSON] = []
-        self._rows: list[RequestRow] = []
+        self.around = Around(plan, self.message_id)
+        self.slots = asyncio.Semaphore(plan.toolbox.concurrency or 1_000)
+        self._worker = worker
+        begun_rounds = max((row.call.round for row in begun.calls), default=0)
+        self._limit = rounds_allowed(begun.assistant, begun_rounds, plan.max_tool_rounds)
+        self._unstored: list[RequestRow] = []
         self._prepared: list[PreparedCall] = []
-        self._finish_reason: str | None = None
         self._attempt: Attempt | None = None
         self._wire: Wire | None = None
         self._saves = 0
@@ -92,143 +97,201 @@ class Turn:
         """The turn's message once it is stored whole; raises what ended it otherwise."""
         try:
             return await self._run()
+        except HookRaised as raised:
+            raise raised.error from None
         except StoreError as error:
-            raise await self._kept(error) from error
+            answer = error.unsaved or self.draft.snapshot(status="interrupted")
+            kept = await rescued(error, answer, self.draft.rows, self.plan, self._worker)
+            raise kept from error
 
     async def _run(self) -> Message:
+        begun = self.begun
         try:
             message = await self._rounds()
-        except asyncio.CancelledError as stop:
-            message = self._ended or await self._stop(stop, error=None)
+        except asyncio.CancelledError:
+            message = self._ended or await self._stop(error=None)
         except Halt as halt:
-            message = await self._halt(halt)
+            message = self._ended or await self._halt(halt)
+        except HookRaised as raised:
+            await self._end_by(raised.error)
+            raise
         except (ToolRoundsExceeded, ToolError) as error:
-            await self._stop(error, error=error_json(error))
+            await self._end_by(error)
             raise
         except StoreError:
             raise
         except Exception as error:
-            await self._fail(error)
+            # what a turn had before it went on stays, whatever becomes of the rest
+            had = begun.assistant.parts or begun.cut_off
+            await (self._end_by(error) if had else self._fail(error))
             raise
+        await self._tell_message(message)
         self.emit(DoneEvent(self.message_id, message))
         return message
 
-    async def _kept(self, error: StoreError) -> StoreError:
-        """The error, once what was paid for is out of danger; it says where that is."""
-        answer = error.unsaved or self.snapshot(status="interrupted")
-        self.plan.remember(answer)
-        is_worth = answer.parts and not await self._is_deleted(error)
-        kept = type(error)(f"{error}{await self._aside(answer) if is_worth else ''}")
-        kept.unsaved = answer
-        return kept
+    async def _tell_message(self, message: Message) -> None:
+        if _is_kept(message):
+            await self.around.message(message)
 
-    async def _aside(self, answer: Message) -> str:
-        """Put what may be stored of the answer beside the file; what there is to say of that."""
-        store, kept = self.plan.store, self.persist.answer(answer, self._rows)
-        what = "The answer is" if self.persist.content else "Only what the answer used is"
+    async def _end_by(self, error: Exception) -> None:
+        """Keep what arrived, with the error as the reason; an answer that is whole stays whole."""
+        message = self._ended or await self._stop(error=error_json(error))
+        if isinstance(error, ProviderError):
+            error.partial = message.content
         try:
-            place = await settled(self._worker.do(lambda: store.keep(*kept)), last=True)
-        except OSError as trouble:
-            return f" The answer is in this error's .unsaved only ({trouble})."
-        return f" {what} kept in {str(place)!r} until the store opens again." if place else ""
-
-    async def _is_deleted(self, error: StoreError) -> bool:
-        """Whether the chat is gone: nothing would ever take the answer in."""
-        store, user = self.plan.store, self.begun.user
-        if isinstance(error, StoreBusy):
-            return False
-        try:
-            reading = self._worker.do(lambda: store.read(lambda cursor: is_deleted(cursor, user)))
-            return await settled(reading, last=True)
-        except StoreError:
-            return False
+            await self._tell_message(message)
+        except HookRaised as another:
+            error.add_note(f"A hook raised, too: {another.error!r}")
 
     async def _rounds(self) -> Message:
-        while True:
-            match next_move(self.parts, self.plan.max_tool_rounds):
+        for moves in count():
+            if moves and self.plan.one_move:
+                return await self._stop(error=PAUSED)
+            match next_move(self.draft.parts, self._limit):
                 case Generate(number):
                     ended = await self._generate(number)
-                    if ended is not None:
-                        return ended
-                case RunTools():
-                    await self._run_tools()
+                case RunTools(calls):
+                    ended = await self._run_tools([seq for seq, _ in calls])
+                case Answer(text):
+                    raise Halt(text)
                 case Exceed():
-                    raise ToolRoundsExceeded(
-                        f"The model asked for tools after {self.plan.max_tool_rounds} rounds of "
-                        "them. Raise max_tool_rounds, or ask again to let it go on."
-                    )
+                    raise await self._exceeded()
                 case Done():
                     raise AssertionError("a round that owes nothing has ended the turn")
+            if ended is not None:
+                return ended
+        raise AssertionError("moves are counted without end")
+
+    async def _exceeded(self) -> ToolRoundsExceeded:
+        error = ToolRoundsExceeded(
+            f"The model asked for tools after {self._limit} rounds of them. Raise "
+            "max_tool_rounds, let it go on with resume(), or ask again."
+        )
+        await self.around.error(error, None)
+        return error
+
+    # A round ----------------------------------------------------------------------------------
 
     async def _generate(self, number: int) -> Message | None:
         """One round: its reply stored; the finished message if it asks for no tools."""
-        reply, row = await self._reply(number)
+        reply, row, changed = await self._reply(number)
         self._attempt = None
-        self._rows.append(row)
-        self._finish_reason = reply.finish_reason
-        self.parts += parts_of_round(reply, number)
         raw = raw_of_round(reply, number, self.plan.target)
-        if raw is not None:
-            self._raw.append(raw)
+        self.draft.add_round(reply, number, raw, changed=changed)
         if not reply.tool_calls:
-            return await self._finish(row)
-        may_run = number <= self.plan.max_tool_rounds
-        self._prepared = prepare_calls(self.plan.tools, self.parts, number) if may_run else []
-        await self._save_round(row)
+            return await self._finish(reply, row)
+        may_run = number <= self._limit
+        self._prepared = (
+            prepare_calls(self.plan.toolbox, self.draft.parts, number) if may_run else []
+        )
+        await self._save_calls([call for call in self._prepared if self._gets_row(call)])
         self._tell_usage(row.usage)
+        await self.around.tell("response", reply, row)
         for call in self._prepared:
-            tell_refused(self, call)
+            await tell_refused(self, call)
         return None
 
-    async def _save_round(self, row: RequestRow) -> None:
+    def _gets_row(self, call: PreparedCall) -> bool:
+        """Whether this move decides about the call or runs it: another move's has its row then."""
+        return not (self.plan.one_move and call.may_run and call.row.approval is None)
+
+    async def _save_calls(self, prepared: list[PreparedCall]) -> None:
         """Commit the round and the rows of its tool calls, before any of them runs."""
-        for call in self._prepared:
+        for call in prepared:
             if call.refusal is not None:
-                add_result(self.parts, call.result(call.refusal, is_error=True))
-        snapshot = self.snapshot()
+                add_result(self.draft.parts, call.result(call.refusal, is_error=True))
+        snapshot, rows = self.draft.snapshot(), list(self._unstored)
 
         def save(cursor: Cursor) -> None:
-            save_request(cursor, snapshot, row, self.persist)
-            for call in self._prepared:
-                save_tool_call(cursor, snapshot, call.row, self.persist)
+            for row in rows:
+                save_request(cursor, snapshot, row, self.persist)
+            for call in prepared:
+                if not call.is_stored:
+                    save_tool_call(cursor, snapshot, call.row, self.persist)
             update_assistant(cursor, snapshot, self.persist)
 
         await self.save(save)
+        self._unstored.clear()
 
-    async def _run_tools(self) -> None:
+    async def _run_tools(self, open_calls: list[int]) -> Message | None:
         """Run the round's calls at once; when all have ended, let one end the turn."""
-        calls = (run_call(self, call) for call in self._prepared if call.refusal is None)
+        prepared = self._prepared or await self._take_up(open_calls)
+        self._prepared = []
+        calls = (run_call(self, call) for call in prepared if call.may_run)
         ends = [end for end in await asyncio.gather(*calls, return_exceptions=True) if end]
-        if ends:
+        waits = [end for end in ends if isinstance(end, Waits)]
+        if len(waits) < len(ends):
             # a call whose end could not be stored must not pass for one that has
-            raise max(ends, key=lambda end: isinstance(end, StoreError))
+            raise max(
+                (end for end in ends if not isinstance(end, Waits)),
+                key=lambda end: isinstance(end, StoreError),
+            )
+        if waits:
+            return await self._stop(error=AWAITS)
+        if any(call.row.status == "proposed" for call in prepared):
+            return await self._complete(self.draft.snapshot(status="complete"))
+        return None
 
-    async def _reply(self, number: int) -> tuple[Reply, RequestRow]:
-        """The round's reply and its row, after as many attempts as it takes."""
-        request = self._request()
-        for attempt_number in count(1):
+    async def _take_up(self, open_calls: list[int]) -> list[PreparedCall]:
+        """The calls that an earlier run of this turn left without a result, their rows stored."""
+        number = self.draft.last_round
+        earlier = {row.seq: row for row in self.begun.calls if row.call.round == number}
+        prepared = [
+            taken_up(call, earlier.get(call.row.seq))
+            for call in prepare_calls(self.plan.toolbox, self.draft.parts, number)
+            if call.row.seq in open_calls
+        ]
+        await self._save_calls(prepared)
+        for call in prepared:
+            await tell_refused(self, call)
+        return prepared
+
+    # A reply ----------------------------------------------------------------------------------
+
+    async def _reply(self, number: int) -> tuple[Reply, RequestRow, bool]:
+        """The round's reply, its row, and whether middleware changed it."""
+        before = self.draft.attempts_in(number)
+        for tries in count(1):
             await asyncio.sleep(0)  # a stop that came during a commit is heard before sending
-            attempt = self._attempt = Attempt(number, attempt_number, wire=self._wire)
+            request = await self.around.request(self._request())
+            attempt = self._attempt = Attempt(number, before + tries, wire=self._wire)
             try:
                 reply = await run_attempt(self.plan, request, attempt, self._show)
             except BaseException as error:
                 await self._record(attempt, error)
-                wait_s = self._wait_after(error, attempt)
+                wait_s = await self._wait_after(error, attempt, tries, request)
                 if wait_s is None:
                     raise
-                self.emit(RetryEvent(self.message_id, attempt_number, wait_s, str(error)))
+                self.emit(RetryEvent(self.message_id, attempt.number, wait_s, str(error)))
                 await asyncio.sleep(wait_s)
             else:
-                return reply, request_row(self.plan.target, attempt, None)
+                return await self._taken(reply, attempt)
         raise AssertionError("attempts are counted without end")
 
-    def _wait_after(self, error: BaseException, attempt: Attempt) -> float | None:
-        if not isinstance(error, ProviderError):
+    async def _taken(self, reply: Reply, attempt: Attempt) -> tuple[Reply, RequestRow, bool]:
+        row = request_row(self.plan.target, attempt, None)
+        self.draft.rows.append(row)
+        self._unstored.append(row)
+        changed = await self.around.reply(reply, row)
+        if changed.parts != reply.parts and changed.blocks is reply.blocks:
+            changed = replace(changed, blocks=None)  # they say what is no longer said
+        return changed, row, changed is not reply
+
+    async def _wait_after(
+        self, error: BaseException, attempt: Attempt, tries: int, request: Request
+    ) -> float | None:
+        """Seconds to the next try; None to give up."""
+        if not isinstance(error, Exception):
+            return None
+        decision = await self.around.error(error, request)
+        if not isinstance(error, ProviderError) or decision is Decision.STOP:
             return None
         if attempt.wire is not None and (amended := attempt.wire.amended(error)) is not None:
             self._wire = amended
             return 0.0
-        return retry_delay(error, attempt.number, shown=attempt.began_answer)
+        if decision is Decision.RETRY and not attempt.began_answer and tries < MOST_RETRIES:
+            return error.retry_after_s or 0.0
+        return retry_delay(error, tries, shown=attempt.began_answer)
 
     def _request(self) -> Request:
         plan = self.plan
@@ -238,29 +301,36 @@ class Turn:
             for message in messages
             if message.status != "failed" and message.content_removed_at is None
         )
-        if self.parts:
-            replayed = (*replayed, self.snapshot())
+        if self.draft.parts:
+            replayed = (*replayed, self.draft.snapshot())
         return Request(
             provider=plan.target.provider.name,
             model=plan.target.model,
             messages=replayed,
             instructions=plan.instructions,
-            tools=tuple(tool.spec for tool in plan.tools.values()),
-            settings=plan.settings,
+            tools=tuple(tool.spec for tool in plan.toolbox.tools.values()),
+            settings=self._settings(),
             stream=plan.stream,
         )
+
+    def _settings(self) -> Settings:
+        """A choice that forces tools holds until one was called, or the turn could never end."""
+        settings = self.plan.settings
+        called = any(isinstance(part, ToolCall) for part in self.draft.parts)
+        is_forced = settings.tool_choice not in (None, "auto", "none")
+        return replace(settings, tool_choice="auto") if called and is_forced else settings
 
     async def _record(self, attempt: Attempt, error: BaseException) -> None:
         """Store an attempt that failed or was stopped, if it was made at all."""
         if not isinstance(error, ConfigError):
             row, message = request_row(self.plan.target, attempt, error), self.begun.assistant
-            self._rows.append(row)
+            self.draft.rows.append(row)
             await self.save(lambda cursor: save_request(cursor, message, row, self.persist))
 
     def _show(self, delta: Delta) -> None:
         text = clean(delta.text)
         if delta.kind == "text":
-            self._said.append(text)
+            self.draft.say(text)
             self.emit(TextEvent(self.message_id, text))
         else:
             self.emit(ThinkingEvent(self.message_id, text))
@@ -271,7 +341,7 @@ class Turn:
         """Store what has streamed in so far, for the case that this process dies."""
         self._saved_at = time.monotonic()
         if self._progress is None or self._progress.done():
-            snapshot = self.snapshot(self._arriving())
+            snapshot = self.draft.snapshot(self._arriving())
             self._progress = asyncio.create_task(self._save_quietly(snapshot, self._saves))
 
     async def _save_quietly(self, snapshot: Message, saves: int) -> None:
@@ -291,26 +361,16 @@ class Turn:
             return ()
         return parts_of_round(self._attempt.reply(), self._attempt.round, whole=False)
 
-    def snapshot(self, arriving: tuple[Part, ...] = (), status: str = "pending") -> Message:
-        """The assistant's message as it stands."""
-        parts = (*self.parts, *arriving)
-        return replace(
-            self.begun.assistant,
-            status=status,
-            content="".join(self._said),
-            parts=parts,
-            raw=tuple(self._raw),
-            finish_reason=self._finish_reason,
-            finished_at=None if status == "pending" else aware(utc_now()),
-            **sum_rows(self._rows),
-            **thinking_of(parts),
-        )
-
     async def save(self, work: Callable[[Cursor], T]) -> T:
         """What `work` returns once it is committed, even if the turn is stopped meanwhile."""
         self._saves += 1
         store = self.plan.store
         return await settled(self._worker.do(lambda: store.transact(work)))
+
+    async def read(self, work: Callable[[Cursor], T]) -> T:
+        """What `work`, which only reads, returns."""
+        store = self.plan.store
+        return await self._worker.do(lambda: store.read(work))
 
     def _tell_usage(self, usage: Usage) -> None:
         self.emit(
@@ -324,33 +384,40 @@ class Turn:
             )
         )
 
-    async def _finish(self, row: RequestRow) -> Message:
-        message = self.snapshot(status="complete")
+    # How it ends ------------------------------------------------------------------------------
 
-        def save(cursor: Cursor) -> None:
-            save_request(cursor, message, row, self.persist)
-            update_assistant(cursor, message, self.persist)
-
-        await self._end(message, save)
+    async def _finish(self, reply: Reply, row: RequestRow) -> Message:
+        message = await self._complete(self.draft.snapshot(status="complete"))
         self._tell_usage(row.usage)
+        await self.around.tell("response", reply, row)
         return message
 
     async def _halt(self, halt: Halt) -> Message:
         text = clean(text_of_result(halt.value))
         self.emit(TextEvent(self.message_id, text))
-        last = self.parts[-1].round if self.parts else 0
-        self.parts.append(Text(text, round=last + 1))
-        message = replace(self.snapshot(status="complete"), content=text, finish_reason="stop")
-        await self._end(message, lambda cursor: update_assistant(cursor, message, self.persist))
+        self.draft.parts.append(Text(text, round=self.draft.last_round + 1))
+        message = self.draft.snapshot(status="complete")
+        whole = replace(message, content=text, finish_reason="stop")
+        return await self._complete(whole, halted=True)
+
+    async def _complete(self, message: Message, *, halted: bool = False) -> Message:
+        def save(cursor: Cursor) -> None:
+            self._save_requests(cursor, message)
+            if halted:  # nobody need approve, or run, what was to run beside the answer
+                stop_tool_calls(cursor, message.id, waiting=True)
+            update_assistant(cursor, message, self.persist)
+
+        await self._end(message, save)
         return message
 
-    async def _stop(self, reason: BaseException, *, error: JSON) -> Message:
-        """End the turn with what arrived; the placeholder goes if that is nothing."""
-        message = replace(self.snapshot(self._arriving(), status="stopped"), error=error)
+    async def _stop(self, *, error: JSON) -> Message:
+        """End the turn with what arrived; if that is nothing and has no reason, nothing stays."""
+        message = replace(self.draft.snapshot(self._arriving(), status="stopped"), error=error)
 
         def save(cursor: Cursor) -> None:
+            self._save_requests(cursor, message)
             stop_tool_calls(cursor, message.id)
-            if message.parts:
+            if _is_kept(message):
                 update_assistant(cursor, message, self.persist)
             else:
                 drop_assistant(cursor, message)
@@ -360,23 +427,26 @@ class Turn:
 
     async def _fail(self, error: Exception) -> None:
         """Keep the user's message with the error, delete the placeholder, keep the audit."""
-        partial = "".join(self._said)
         if isinstance(error, ProviderError):
-            error.partial = partial
-        failed = error_json(error, partial=partial)
+            error.partial = self.draft.text
+        failed = error_json(error, partial=self.draft.text)
 
         def save(cursor: Cursor) -> None:
-            for row in self._rows:  # one that is there already stays as it is
+            for row in self.draft.rows:  # one that is there already stays as it is
                 save_request(cursor, self.begun.assistant, row, self.persist)
-            stop_tool_calls(cursor, self.begun.assistant.id)
+            stop_tool_calls(cursor, self.begun.assistant.id, waiting=True)
             drop_assistant(cursor, self.begun.assistant)
             fail_user(cursor, self.begun.user.id, failed, self.persist)
 
         try:
-            await self._end(self.snapshot(status="failed"), save)
+            await self._end(self.draft.snapshot(status="failed"), save)
             self.plan.remember(replace(self.begun.user, error=failed))
         except Exception as cleanup:
             error.add_note(f"The failed turn could not be cleaned up: {cleanup}")
+
+    def _save_requests(self, cursor: Cursor, message: Message) -> None:
+        for row in self._unstored:
+            save_request(cursor, message, row, self.persist)
 
     async def _end(self, message: Message, work: Callable[[Cursor], None]) -> None:
         self._saves += 1
@@ -388,3 +458,8 @@ class Turn:
             error.unsaved = message
             raise
         self._ended = message
+
+
+def _is_kept(message: Message) -> bool:
+    """Whether a turn's message stays: one that was stopped before anything came does not."""
+    return bool(message.status == "complete" or message.parts or message.error)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,7 @@ UNFIT = (
     duckdb.InvalidInputException,
     duckdb.BinderException,
 )
+KEPT = ("always_allow",)
 CHANGEABLE = (
     "name", "model", "provider", "instructions", "settings", "metadata", "archived_at"
 )  # fmt: skip
@@ -141,7 +142,13 @@ def _chat_of(row: tuple[Any, ...]) -> ChatRow:
 
 
 def update_chat(cursor: Cursor, chat_id: str, changes: Mapping[str, Any]) -> None:
-    """Change some columns of a chat; mappings are stored as JSON."""
+    """Change some columns of a chat; mappings are stored as JSON.
+
+    Which tools were approved for good stays in the settings, whoever changes them.
+    """
+    if "settings" in changes and (chat := load_chat_row(cursor, chat_id)) is not None:
+        allowed = {name: chat.settings[name] for name in KEPT if name in chat.settings}
+        changes = {**changes, "settings": changes["settings"] | allowed}
     columns = [column for column in CHANGEABLE if column in changes]
     values = [changes[column] for column in columns]
     assignments = ", ".join(f'"{column}" = ?' for column in columns)
@@ -161,6 +168,25 @@ def merge_metadata(cursor: Cursor, chat_id: str, patch: Mapping[str, JSON]) -> M
     merged = {**chat.metadata, **patch}
     update_chat(cursor, chat_id, {"metadata": merged})
     return merged
+
+
+def allow_always(cursor: Cursor, chat_id: str, tool: str) -> None:
+    """Have a tool need no approval in this chat from now on."""
+    chat = load_chat_row(cursor, chat_id)
+    if chat is None:
+        raise StoreError(f"Chat {chat_id} is no longer in the store. Create a new one.")
+    allowed = sorted({*chat.settings.get("always_allow", ()), tool})
+    # not by update_chat, which keeps what is there
+    cursor.execute(
+        'update "chats" set "settings" = ? where "id" = ?',
+        [dump_json({**chat.settings, "always_allow": allowed}), chat_id],
+    )
+
+
+def always_allowed(cursor: Cursor, chat_id: str) -> Sequence[str]:
+    """The tools that need no approval in this chat any more, by whoever said so."""
+    chat = load_chat_row(cursor, chat_id)
+    return chat.settings.get("always_allow", ()) if chat else ()
 
 
 def archive_chat(cursor: Cursor, chat_id: str, *, archived: bool) -> None:

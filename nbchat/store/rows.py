@@ -36,7 +36,11 @@ class RequestRow:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallRow:
-    """One execution of a tool as it begins, or as it was refused."""
+    """One execution of a tool as it begins, or as it was refused.
+
+    `approval` is None where nobody needs to approve it; `repeats` counts the same calls of the
+    turn before it.
+    """
 
     id: str
     call: ToolCall
@@ -44,3 +48,19 @@ class ToolCallRow:
     status: str = "pending"
     error: str | None = None
     thought: str | None = None
+    attempt: int = 1
+    approval: str | None = None
+    repeats: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutcome:
+    """How a tool call ended: what the model was told, and how long that and the whole result are.
+
+    `text` is a result if the status is ok, else an error.
+    """
+
+    status: str
+    text: str | None = None
+    duration_ms: float | None = None
+    full_chars: int | None = None

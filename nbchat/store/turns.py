@@ -1,4 +1,4 @@
-"""Rows of a turn: messages, requests and tool calls, from placeholder to final answer.
+"""Rows of a turn: messages and requests, from placeholder to final answer.
 
 Invariant: a turn that began is pending until its end is written, only a pending row is ever
 finalized, and no value reaches a row before `persist` has said what of it may be stored. Each
@@ -17,6 +17,7 @@ from nbchat.store.file import Cursor
 from nbchat.store.identity import is_alive, new_id, this_owner
 from nbchat.store.persist import WHOLE, Persist
 from nbchat.store.rows import RequestRow, ToolCallRow
+from nbchat.store.tool_calls import stop_tool_calls
 from nbchat.store.values import (
     MESSAGE_COLUMNS,
     aware,
@@ -28,7 +29,7 @@ from nbchat.store.values import (
 )
 
 NO_COSTS: Mapping[str, Decimal] = {}
-IDS = {"id", "chat_id", "parent_id"}
+IDS = {"id", "chat_id", "parent_id", "parent_tool_call_id"}
 SELECTED = ", ".join(
     f'"{column}"::varchar' if column in IDS else f'"{column}"' for column in MESSAGE_COLUMNS
 )
@@ -36,11 +37,18 @@ SELECTED = ", ".join(
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A turn that has its two rows; `history` is what came before it, first to last."""
+    """A turn that has its two rows; `history` is what came before it, first to last.
+
+    One that goes on has `requests` and tool `calls` already, the latest of each call, and
+    maybe a reply that was `cut_off`, which is not part of the assistant's message any more.
+    """
 
     user: Message
     assistant: Message
     history: tuple[Message, ...]
+    requests: tuple[RequestRow, ...] = ()
+    calls: tuple[ToolCallRow, ...] = ()
+    cut_off: tuple[Part, ...] = ()
 
 
 def load_messages(cursor: Cursor, chat_id: str, head: str | None) -> list[Message]:
@@ -85,6 +93,8 @@ def begin_turn(
     model: str,
     provider: str,
     persist: Persist,
+    instructions_version: str | None = None,
+    parent_tool_call_id: str | None = None,
 ) -> Begun:
     """The user's message and an empty pending one, whole, after the branch's last message.
 
@@ -94,23 +104,32 @@ def begin_turn(
     recover(cursor, chat_id=chat_id)
     head, seq, turn = _place(cursor, chat_id)
     history = tuple(load_branch(cursor, chat_id, head))
+    _close_left(cursor, history)
     common: dict[str, Any] = {"chat_id": chat_id, "model": model, "provider": provider}
     common["turn"] = turn + 1
     now = utc_now()
     user = Message(
         id=new_id(), role="user", content=clean(content), parts=tuple(parts), parent_id=head,
-        seq=seq + 1, created_at=aware(now), finished_at=aware(now), **common,
+        seq=seq + 1, created_at=aware(now), finished_at=aware(now),
+        parent_tool_call_id=parent_tool_call_id, **common,
     )  # fmt: skip
     assistant = Message(
         id=new_id(), role="assistant", status="pending", parent_id=user.id,
-        seq=seq + 2, created_at=aware(now), **common,
+        seq=seq + 2, created_at=aware(now), instructions_version=instructions_version, **common,
     )  # fmt: skip
-    _insert_messages(cursor, (persist.message(user), None), (assistant, this_owner()))
+    insert_messages(cursor, (persist.message(user), None), (assistant, this_owner()))
     cursor.execute(
         'update "chats" set "head_message_id" = ?, "updated_at" = ? where "id" = ?',
         [assistant.id, now, chat_id],
     )
     return Begun(user, assistant, history)
+
+
+def _close_left(cursor: Cursor, history: Sequence[Message]) -> None:
+    """End the calls that the last turn left to be approved: another question takes their place."""
+    last = history[-1] if history else None
+    if last is not None and last.status in ("stopped", "interrupted") and last.tool_calls:
+        stop_tool_calls(cursor, last.id, waiting=True)
 
 
 def _place(cursor: Cursor, chat_id: str) -> tuple[str | None, int, int]:
@@ -131,7 +150,8 @@ def _place(cursor: Cursor, chat_id: str) -> tuple[str | None, int, int]:
     return head and str(head), seq, turn
 
 
-def _insert_messages(cursor: Cursor, *messages: tuple[Message, str | None]) -> None:
+def insert_messages(cursor: Cursor, *messages: tuple[Message, str | None]) -> None:
+    """Insert messages, each with its owner."""
     values: list[Any] = []
     for message, owner in messages:
         values += [
@@ -139,13 +159,15 @@ def _insert_messages(cursor: Cursor, *messages: tuple[Message, str | None]) -> N
             message.role, message.status, message.content, dump_parts(message.parts),
             message.model, message.provider, _bare(message.created_at),
             _bare(message.finished_at), owner, _bare(message.content_removed_at),
+            message.instructions_version, message.parent_tool_call_id,
         ]  # fmt: skip
-    row = f"({', '.join('?' * 15)})"
+    row = f"({', '.join('?' * 17)})"
     cursor.execute(
         f"""
         insert into "messages" (
           "id", "chat_id", "parent_id", "seq", "turn", "role", "status", "content", "parts",
-          "model", "provider", "created_at", "finished_at", "owner", "content_removed_at"
+          "model", "provider", "created_at", "finished_at", "owner", "content_removed_at",
+          "instructions_version", "parent_tool_call_id"
         ) values {", ".join([row] * len(messages))}
         """,
         values,
@@ -199,7 +221,7 @@ def put_message(cursor: Cursor, message: Message) -> None:
     """Store an assistant's message as it is given, whatever became of its row meanwhile."""
     stop_tool_calls(cursor, message.id)
     cursor.execute('delete from "messages" where "id" = ?', [message.id])
-    _insert_messages(cursor, (replace(message, status="pending"), None))
+    insert_messages(cursor, (replace(message, status="pending"), None))
     update_assistant(cursor, message, WHOLE)
     cursor.execute(
         'update "chats" set "head_message_id" = ? where "id" = ? and "head_message_id" = ?',
@@ -274,70 +296,6 @@ def save_request(cursor: Cursor, message: Message, whole: RequestRow, persist: P
             row.dropped and dump_json(row.dropped),
             row.id,
         ],
-    )
-
-
-def save_tool_call(cursor: Cursor, message: Message, whole: ToolCallRow, persist: Persist) -> None:
-    """Insert a tool call before its body runs."""
-    if not persist.tool_calls:
-        return
-    row = persist.tool_call(whole)
-    call = row.call
-    cursor.execute(
-        """
-        insert into "tool_calls" (
-          "id", "chat_id", "message_id", "turn", "round", "seq", "tool_call_id", "name",
-          "arguments", "status", "error", "thought", "thought_signature", "attempt", "started_at"
-        ) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
-        """,
-        [
-            row.id,
-            message.chat_id,
-            message.id,
-            message.turn,
-            call.round,
-            row.seq,
-            clean(call.tool_call_id),
-            clean(call.name),
-            dump_json(call.arguments),
-            row.status,
-            row.error and clean(row.error),
-            row.thought and clean(row.thought),
-            call.signature,
-            utc_now(),
-        ],
-    )
-
-
-def end_tool_call(
-    cursor: Cursor,
-    id_: str,
-    status: str,
-    text: str | None,
-    duration_ms: float | None,
-    *,
-    persist: Persist,
-) -> None:
-    """Write how a tool call ended: its result if it is ok, else its error."""
-    told = persist.text(text)
-    result, error = (told, None) if status == "ok" else (None, told)
-    cursor.execute(
-        """
-        update "tool_calls" set "status" = ?, "result" = ?, "error" = ?, "duration_ms" = ?
-        where "id" = ?
-        """,
-        [status, result and clean(result), error and clean(error), duration_ms, id_],
-    )
-
-
-def stop_tool_calls(cursor: Cursor, message_id: str) -> None:
-    """Mark what the message's turn did not bring to an end as stopped."""
-    cursor.execute(
-        """
-        update "tool_calls" set "status" = 'stopped'
-        where "message_id" = ? and "status" = 'pending'
-        """,
-        [message_id],
     )
 
 

@@ -54,6 +54,8 @@ MESSAGE_COLUMNS = (
     "created_at",
     "finished_at",
     "content_removed_at",
+    "instructions_version",
+    "parent_tool_call_id",
 )
 
 

@@ -2,6 +2,10 @@
 
     python crashing_child.py turns STORE CHAT URL      until somebody kills it
     python crashing_child.py step STORE CHAT N WHEN    until its Nth transaction
+    python crashing_child.py loop STORE CHAT N WHEN WAY URL
+                                                       until its Nth transaction of a turn with
+                                                       two rounds of tools, or of going on with it
+    python crashing_child.py take STORE CHAT QUESTIONS asks them all while others ask, too
     python crashing_child.py migrate STORE             opens an old store
     python crashing_child.py compact STORE CHAT        asks and compacts until somebody kills it
     python crashing_child.py purge STORE CHAT          asks and purges until somebody kills it
@@ -20,6 +24,8 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from two_rounds import QUESTION, open_looping
 
 import nbchat
 from nbchat.exchange import Request
@@ -123,6 +129,20 @@ def kill_at(store: nbchat.Store, number: int, when: str) -> None:
     store.transact = counted  # type: ignore[method-assign]  # this process is the test
 
 
+def loop(chat: nbchat.Chat, way: str) -> None:
+    """Ask or resume, streamed or not."""
+    asked = () if "resume" in way else (QUESTION,)
+    given = getattr(chat, way)(*asked)
+    if "stream" in way:
+        for _ in given:
+            pass
+
+
+def take(chat: nbchat.Chat, questions: str) -> None:
+    for question in questions.split(","):
+        chat.ask(question)
+
+
 def migrate(path: str) -> None:
     say("ready")
     nbchat.open_store(path).close()
@@ -206,6 +226,16 @@ def main(mode: str, *rest: str) -> None:
         run_compacts(open_chat(*rest))
     elif mode == "purge":
         run_purges(open_chat(*rest))
+    elif mode == "loop":
+        path, name, number, when, way, url = rest
+        looping = open_looping(path, name, url)
+        kill_at(looping.store, int(number), when)
+        say("start")
+        loop(looping, way)
+        say("survived")
+    elif mode == "take":
+        take(open_looping(*rest[:2]), rest[2])
+        say("taken")
     elif mode == "trap":
         trapped(rest[0], int(rest[1]), *rest[2:])
     else:

@@ -101,5 +101,7 @@ TOOL_CALL = {
     "message_id": "message 2", "turn": 1, "round": 1, "seq": 1, "tool_call_id": "c1",
     "name": "add", "arguments": {"a": 1, "b": 2}, "status": "ok", "result": "3", "error": None,
     "thought": None, "thought_signature": None, "attempt": 1, "started_at": "a time",
-    "duration_ms": "some",
+    "duration_ms": "some", "approval": None, "decided_at": None, "full_chars": 1,
+    "sent_chars": 1, "repeats": 0,
 }  # fmt: skip
+NO_RESULT = {"result": None, "full_chars": None, "sent_chars": None}

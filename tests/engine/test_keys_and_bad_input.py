@@ -121,11 +121,11 @@ def test_a_key_of_the_environment_is_not_sent_where_only_the_store_says(
     loaded = nbchat.load_chat(made.id, store=store)
     given = nbchat.load_chat(made.id, store=store, api_key=CANARY)
 
-    assert made._target().key == CANARY
+    assert made._plan("hello").target.key == CANARY
     assert loaded is not None
-    assert loaded._target().key is None
+    assert loaded._plan("hello").target.key is None
     assert given is not None
-    assert given._target().key == CANARY
+    assert given._plan("hello").target.key == CANARY
 
 
 @pytest.mark.parametrize("key", [f"{CANARY}\nx", f"{CANARY} x", f"{CANARY}é", "", " ", "\0"])

@@ -281,7 +281,7 @@ TURNS: list[Any] = [
 
 def replayed(chat: nbchat.Chat, way: str) -> list[Any]:
     """What the provider is sent, turn after turn, but for the ids."""
-    chat._respond = script = scripted([*TURNS])
+    chat._own.respond = script = scripted([*TURNS])
     for number in range(4):
         WAYS[way](chat, f"question {number} \ud800")
     return [

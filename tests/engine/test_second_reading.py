@@ -153,7 +153,7 @@ def test_a_failing_with_model_changes_nothing(store: nbchat.Store) -> None:
     chat = nbchat.create_chat("openai/x", base_url="http://127.0.0.1:9", store=store)
     with pytest.raises(nbchat.ConfigError):
         chat.with_model("anthropic/y", base_url="ftp:x")
-    assert (chat.model, chat._base_url) == ("openai/x", "http://127.0.0.1:9")
+    assert (chat.model, chat._settings.base_url) == ("openai/x", "http://127.0.0.1:9")
 
 
 def test_an_async_stream_left_in_a_variable_ends_before_its_task_asks_again(

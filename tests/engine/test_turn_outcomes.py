@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from four_ways import STREAMED, WAYS
-from stored_rows import ASSISTANT, REQUEST, TOOL_CALL, USER, pending, stored_rows
+from stored_rows import ASSISTANT, NO_RESULT, REQUEST, TOOL_CALL, USER, pending, stored_rows
 
 import nbchat
 from nbchat.messages import Text, Thinking, ToolCall
@@ -132,7 +132,8 @@ def test_max_tool_rounds_means_exactly_so_many(way: str, store: nbchat.Store, li
     numbers = range(1, limit + 2)
     assert rows["requests"] == [request(round=n, finish_reason="tool_calls") for n in numbers]
     assert rows["tool_calls"] == [
-        {**TOOL_CALL, "round": n, "tool_call_id": f"c{n}"} for n in range(1, limit + 1)
+        {**TOOL_CALL, "round": n, "tool_call_id": f"c{n}", "repeats": n - 1}
+        for n in range(1, limit + 1)
     ]
     parts = [
         part
@@ -162,7 +163,7 @@ def test_a_fatal_tool_ends_the_turn_after_its_neighbours(way: str, store: nbchat
     rows = rows_of(chat)
     exploded = {"tool_call_id": "x", "name": "explode", "arguments": {}}
     assert rows["tool_calls"] == [
-        {**TOOL_CALL, **exploded, "status": "error", "result": None, "error": "no more"},
+        {**TOOL_CALL, **exploded, **NO_RESULT, "status": "error", "error": "no more"},
         {**TOOL_CALL, "seq": 2},
     ]
     parts = [
@@ -192,7 +193,8 @@ def test_halt_completes_the_turn_with_its_value(way: str, store: nbchat.Store) -
     ended = WAYS[way](chat, "hello")
     value = '{"answer": "é"}'
     called = {"name": "finish", "arguments": {"answer": "é"}}
-    parts = [{**CALL_PART, **called}, {**RESULT_PART, "name": "finish", "content": value},
+    parts = [{**CALL_PART, **called},
+             {**RESULT_PART, "name": "finish", "content": value, "halts": True},
              text_part(value, 2)]  # fmt: skip
     assert ended.message == chat.messages()[-1]
     assert rows_of(chat) == {
@@ -200,7 +202,9 @@ def test_halt_completes_the_turn_with_its_value(way: str, store: nbchat.Store) -
             USER,
             {**ASSISTANT, "content": value, "parts": parts, "finish_reason": "stop"},
         ],
-        "tool_calls": [{**TOOL_CALL, **called, "result": value}],
+        "tool_calls": [
+            {**TOOL_CALL, **called, "result": value, "full_chars": 15, "sent_chars": 15}
+        ],
         "requests": [ASKED_FOR_TOOLS],
     }
 
@@ -340,7 +344,7 @@ def test_stop_while_a_tool_runs_keeps_the_round(way: str, store: nbchat.Store) -
     assert ended.message == chat.messages()[-1]
     waited = {"tool_call_id": "w", "name": "wait", "arguments": {}}
     assert rows["tool_calls"][0] == {
-        **TOOL_CALL, **waited, "status": "stopped", "result": None, "error": "",
+        **TOOL_CALL, **waited, **NO_RESULT, "status": "stopped", "error": "",
     }  # fmt: skip
     assert rows["tool_calls"][1]["status"] in ("ok", "stopped")
     stopped = rows["messages"][1]

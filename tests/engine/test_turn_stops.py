@@ -265,7 +265,7 @@ def test_a_cancellation_is_never_lost_beside_an_event(store: nbchat.Store) -> No
             gate.opened.result(10)
             yield "three"
 
-        chat._respond = respond
+        chat._own.respond = respond
         task = asyncio.create_task(follow())
         await asyncio.to_thread(gate.wait_reached)
         told.set()

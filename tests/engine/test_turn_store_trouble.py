@@ -75,7 +75,7 @@ def test_a_store_that_fails_at_any_step_ends_the_turn_and_the_next_works(
         assert unsaved.content == ("let me it is 3" if number == 5 else "let me ")
     if number == 5:
         assert (unsaved.status, unsaved.output_tokens) == ("complete", 7)
-    chat._respond = scripted(["fine"])
+    chat._own.respond = scripted(["fine"])
     assert chat.ask("go on").content == "fine"
     assert pending(store) == []
     answers = [(m.status, m.content) for m in chat.messages() if m.role == "assistant"]
@@ -200,7 +200,7 @@ def test_a_stream_collected_in_the_middle_of_a_transaction_blocks_nobody(
     def collect_inside() -> None:
         abandon()
         store.transact(lambda cursor: gc.collect())
-        chat._respond = scripted(["fine"])
+        chat._own.respond = scripted(["fine"])
         assert chat.ask("go on").content == "fine"
 
     gc.disable()
