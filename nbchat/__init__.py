@@ -23,7 +23,21 @@ _HOMES = {
     "Store": "store",
     "open_store": "store",
     "Message": "messages",
+    "Agent": "agents",
+    "AgentSession": "agents",
+    "create_agent_session": "agents",
+    "define_agent": "agents",
+    "load_agent_session": "agents",
+    "AgentClassMismatch": "errors",
+    "BudgetExceeded": "errors",
+    "budget": "middleware",
+    "log_usage": "middleware",
+    "redact": "middleware",
+    "CONTINUE": "hooks",
+    "RETRY": "hooks",
+    "STOP": "hooks",
     "Tool": "tools",
+    "ToolContext": "tools",
     "tool": "tools",
     "AuthFailed": "errors",
     "BadRequest": "errors",
@@ -52,10 +66,15 @@ _HOMES = {
     "UnknownProvider": "errors",
 }
 
-__all__ = [
+__all__ = [  # noqa: RUF022  sorted as sorted() does
+    "Agent",
+    "AgentClassMismatch",
+    "AgentSession",
     "AuthFailed",
     "BadRequest",
     "BrokenStream",
+    "BudgetExceeded",
+    "CONTINUE",
     "Chat",
     "ChatBusy",
     "ConfigError",
@@ -70,7 +89,9 @@ __all__ = [
     "NotAStore",
     "ProviderError",
     "QuotaExceeded",
+    "RETRY",
     "RateLimited",
+    "STOP",
     "ServerError",
     "SqlRefused",
     "Store",
@@ -78,20 +99,27 @@ __all__ = [
     "StoreError",
     "StoreTooNew",
     "Tool",
+    "ToolContext",
     "ToolError",
     "ToolRoundsExceeded",
     "UnknownModel",
     "UnknownProvider",
     "__version__",
+    "budget",
     "compact",
+    "create_agent_session",
     "create_chat",
+    "define_agent",
     "delete_chat",
     "doctor",
     "list_chats",
+    "load_agent_session",
     "load_chat",
     "load_ipython_extension",
+    "log_usage",
     "open_store",
     "purge",
+    "redact",
     "search",
     "sql",
     "stats",
@@ -141,11 +169,20 @@ def unload_ipython_extension(shell: Any) -> None:
 
 
 if TYPE_CHECKING:
+    from nbchat.agents import (
+        Agent,
+        AgentSession,
+        create_agent_session,
+        define_agent,
+        load_agent_session,
+    )
     from nbchat.chat import Chat, create_chat, load_chat
     from nbchat.errors import (
+        AgentClassMismatch,
         AuthFailed,
         BadRequest,
         BrokenStream,
+        BudgetExceeded,
         ChatBusy,
         ConfigError,
         ConnectionFailed,
@@ -169,16 +206,9 @@ if TYPE_CHECKING:
         UnknownModel,
         UnknownProvider,
     )
+    from nbchat.hooks import CONTINUE, RETRY, STOP
     from nbchat.messages import Message
+    from nbchat.middleware import budget, log_usage, redact
     from nbchat.store import Store, open_store
-    from nbchat.stores import (
-        compact,
-        delete_chat,
-        doctor,
-        list_chats,
-        purge,
-        search,
-        sql,
-        stats,
-    )
-    from nbchat.tools import Tool, tool
+    from nbchat.stores import compact, delete_chat, doctor, list_chats, purge, search, sql, stats
+    from nbchat.tools import Tool, ToolContext, tool
