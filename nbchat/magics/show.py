@@ -11,11 +11,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from nbchat.errors import NbchatError
-from nbchat.events import DoneEvent, Event, TextEvent, ToolStartEvent
+from nbchat.errors import ConfigError, NbchatError
+from nbchat.events import (
+    ApprovalEvent,
+    DoneEvent,
+    Event,
+    TextEvent,
+    ToolProgressEvent,
+    ToolStartEvent,
+)
 from nbchat.messages import Message
 from nbchat.render.live import INTERVAL_S, LiveAnswer, repaint_due
-from nbchat.render.plain import clean
+from nbchat.render.plain import clean, one_line
 from nbchat.render.transcript import ToolRow, plain_segment, status_of
 
 if TYPE_CHECKING:
@@ -31,6 +38,9 @@ class View:
 
     def tick(self) -> None:
         """Show what has not been shown yet, unless it is too early for that."""
+
+    def flush(self) -> None:
+        """Show now what has not been shown yet."""
 
     def end(self, reason: str) -> None:
         """Say why no message comes."""
@@ -55,6 +65,9 @@ class Page(View):
     def tick(self) -> None:
         if not self._is_painted and repaint_due(time.monotonic(), self._painted_s, self._cost_s):
             self._paint()
+
+    def flush(self) -> None:
+        self._paint()
 
     def end(self, reason: str) -> None:
         self._answer.end(reason)
@@ -81,6 +94,8 @@ class Terminal(View):
                 self._is_inside_line = not text.endswith("\n")
             case ToolStartEvent(name=name, arguments=arguments):
                 self._line(plain_segment(ToolRow(name, arguments, "running")))
+            case ToolProgressEvent(name=name, progress=progress):
+                self._line(one_line(f"[tool] {name}: {progress}", 200))
             case DoneEvent(message=message):
                 self._line(f"[{status}]" if (status := status_of(message)) else "")
 
@@ -110,6 +125,9 @@ def follow(chat: "Chat", stream: "Stream", view: View) -> Message:
         with stream:
             for event in ticking(stream, view):
                 view.feed(event)
+                if isinstance(event, ApprovalEvent) and chat._own.confirm == "deny":
+                    view.flush()
+                    decide(chat, event)
                 message = event.message if isinstance(event, DoneEvent) else None
     except BaseException as error:
         end(chat, stream, view, error)
@@ -118,6 +136,22 @@ def follow(chat: "Chat", stream: "Stream", view: View) -> Message:
         message = stream.running.outcome.result()
         view.end("stopped")
     return message
+
+
+def decide(chat: "Chat", event: ApprovalEvent) -> None:
+    """Ask the person at the notebook about a call; without one, nothing is approved."""
+    call = plain_segment(ToolRow(event.name, event.arguments, "?"))
+    question = event.question or call.removeprefix("[tool] ").removesuffix(" -> ?")
+    always = "" if event.question else ", [a]lways in this chat"
+    try:
+        said = input(f"{one_line(question, 500)}\n[y]es{always}, or no: ").strip().lower()
+    except (EOFError, NotImplementedError, OSError):  # nbconvert and the like have no input
+        said = ""
+    with suppress(ConfigError):  # somebody else was faster
+        if said in ("y", "yes", "a", "always"):
+            chat.approve(event.call_id, always=said.startswith("a") and not event.question)
+        else:
+            chat.deny(event.call_id)
 
 
 def ticking(stream: "Stream", view: View) -> Iterator[Event]:

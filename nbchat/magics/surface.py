@@ -159,7 +159,9 @@ class NbChat(Magics):
 
         shape = given.get("format") or ("html" if self._has_pages() else "text")
         view = view_for("" if "quiet" in given else shape, self.shell)
-        message = follow(chat, chat.ask_stream(text, **options), view)
+        # a person is here to approve, unless the chat has somebody of its own
+        confirm = "wait" if chat._own.confirm == "deny" else None
+        message = follow(chat, chat.ask_stream(text, confirm=confirm, **options), view)
         self._shown = message.id
         if shape == "json" and "quiet" not in given:
             say(pretty_json(message.content))

@@ -8,18 +8,21 @@ from dataclasses import replace
 from typing import Any
 
 from nbchat.events import (
+    ApprovalEvent,
     DoneEvent,
     Event,
     RetryEvent,
     TextEvent,
     ThinkingEvent,
     ToolEndEvent,
+    ToolProgressEvent,
     ToolStartEvent,
 )
 from nbchat.messages import Message, Thinking
 from nbchat.render.markdown import block_starts, render_blocks
-from nbchat.render.plain import clean
+from nbchat.render.plain import clean, one_line
 from nbchat.render.transcript import (
+    ShownKey,
     ToolRow,
     framed,
     plain_message,
@@ -29,8 +32,10 @@ from nbchat.render.transcript import (
     render_segment,
     render_text,
 )
+from nbchat.render.values import render_value
 
 RUNNING = "running…"
+WAITING = "needs approval"
 INTERVAL_S = 1 / 15
 SLOW_S = 0.02
 
@@ -87,6 +92,7 @@ class LiveAnswer:
     def __init__(self, *, footer: bool = False) -> None:
         self._footer = footer
         self._segments: list[GrowingText | Thinking | ToolRow] = []
+        self._shown: dict[ShownKey, str] = {}
         self._notice = "waiting…"
         self._message: Message | None = None
 
@@ -98,8 +104,12 @@ class LiveAnswer:
                 self._add_text(event.content)
             case ThinkingEvent():
                 self._add_thinking(event.thinking)
-            case ToolStartEvent(name=name, arguments=arguments, tool_call_id=call_id):
-                self._segments.append(ToolRow(name, arguments, RUNNING, None, call_id))
+            case ToolStartEvent():
+                self._set_tool(event, RUNNING)
+            case ApprovalEvent():
+                self._set_tool(event, f"{WAITING}: {event.question}" if event.question else WAITING)
+            case ToolProgressEvent():
+                self._set_tool(event, f"{RUNNING} {one_line(str(event.progress), 100)}")
             case ToolEndEvent():
                 self._end_tool(event)
             case RetryEvent():
@@ -112,8 +122,8 @@ class LiveAnswer:
         """Say why no message comes; what was shown stays, tools that still ran are stopped."""
         self._notice = reason
         self._segments = [
-            replace(item, status="stopped")
-            if isinstance(item, ToolRow) and item.status == RUNNING
+            replace(item, status="stopped", is_open=False)
+            if isinstance(item, ToolRow) and item.is_open
             else item
             for item in self._segments
         ]
@@ -121,7 +131,7 @@ class LiveAnswer:
     def html(self) -> str:
         """The answer so far, once done the stored message's transcript."""
         if self._message is not None:
-            return render_message(self._message, footer=self._footer)
+            return render_message(self._message, footer=self._footer, shown=self._shown)
         pieces = [
             render_text(item.html()) if isinstance(item, GrowingText) else render_segment(item)
             for item in self._segments
@@ -152,12 +162,46 @@ class LiveAnswer:
         else:
             self._segments.append(Thinking(text))
 
+    def _set_tool(
+        self, event: ToolStartEvent | ApprovalEvent | ToolProgressEvent, status: str
+    ) -> None:
+        """The row of that call, a new one if it has none yet, is as far as the event says."""
+        found = self._open_row(event)
+        if found is not None and not (isinstance(event, ToolStartEvent) and not event.call_id):
+            self._segments[found] = replace(self._row_at(found), status=status)
+            return
+        arguments = {} if isinstance(event, ToolProgressEvent) else event.arguments
+        self._segments.append(
+            ToolRow(
+                event.name, arguments, status, None, event.tool_call_id, event.call_id, is_open=True
+            )
+        )
+
     def _end_tool(self, event: ToolEndEvent) -> None:
-        """The first running row of that call ends: a provider's ids may repeat."""
+        """The running row of that call ends."""
         result = event.error if event.result is None else event.result
-        call = (event.name, RUNNING, event.tool_call_id)
+        shown = render_value(event.value, event.images)
+        if shown:
+            self._shown[event.name, event.tool_call_id, result or ""] = shown
+        found = self._open_row(event)
+        if found is None:
+            self._segments.append(ToolRow(event.name, {}, "", None, event.tool_call_id))
+            found = len(self._segments) - 1
+        self._segments[found] = replace(
+            self._row_at(found), status=event.status, result=result, is_open=False, shown=shown
+        )
+
+    def _open_row(self, event: Any) -> int | None:
+        """Where the first open row of the event's call is: a provider's ids may repeat."""
+        call = (event.name, event.tool_call_id, event.call_id)
         for index, row in enumerate(self._segments):
-            if isinstance(row, ToolRow) and (row.name, row.status, row.tool_call_id) == call:
-                self._segments[index] = replace(row, status=event.status, result=result)
-                return
-        self._segments.append(ToolRow(event.name, {}, event.status, result, event.tool_call_id))
+            if not isinstance(row, ToolRow) or not row.is_open:
+                continue
+            if (row.name, row.tool_call_id, row.call_id) == call:
+                return index
+        return None
+
+    def _row_at(self, index: int) -> ToolRow:
+        row = self._segments[index]
+        assert isinstance(row, ToolRow)
+        return row

@@ -7,8 +7,8 @@ the page's math typesetter away: "$5 and $10" is money, and math is a language w
 """
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -29,21 +29,36 @@ STATUS_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class ToolRow:
-    """One tool call with what is known of its outcome."""
+    """One tool call with what is known of its outcome.
+
+    `call_id` is nbchat's own, known while the call runs, which `is_open` says. `shown` is safe
+    HTML of what the tool returned, in place of its text.
+    """
 
     name: str
     arguments: dict[str, Any] | str
     status: str
     result: str | None = None
     tool_call_id: str = ""
+    call_id: str = ""
+    is_open: bool = False
+    shown: str = ""
 
 
 Segment = Text | Thinking | ToolRow
+ShownKey = tuple[str, str, str]
+NOTHING_SHOWN: Mapping[ShownKey, str] = {}
 
 
-def render_message(message: Message, *, footer: bool = False) -> str:
-    """The message as safe HTML, with its numbers in a last line if `footer`."""
-    pieces = [render_segment(segment, message.role) for segment in segments_of(message)]
+def render_message(
+    message: Message, *, footer: bool = False, shown: Mapping[ShownKey, str] = NOTHING_SHOWN
+) -> str:
+    """The message as safe HTML, with its numbers in a last line if `footer`.
+
+    `shown` is safe HTML of what tools returned, by name, provider's id and result of the call.
+    """
+    segments = [as_shown(segment, shown) for segment in segments_of(message)]
+    pieces = [render_segment(segment, message.role) for segment in segments]
     if status := status_of(message):
         pieces.append(render_note(status))
     if partial := partial_of(message):
@@ -51,6 +66,14 @@ def render_message(message: Message, *, footer: bool = False) -> str:
     if footer and (line := footer_of(message)):
         pieces.append(render_note(line))
     return framed(pieces)
+
+
+def as_shown(segment: Segment, shown: Mapping[ShownKey, str]) -> Segment:
+    """A tool call with what its tool returned, where that is known."""
+    if not isinstance(segment, ToolRow):
+        return segment
+    key = (segment.name, segment.tool_call_id, segment.result or "")
+    return replace(segment, shown=shown.get(key, ""))
 
 
 def plain_message(message: Message, *, footer: bool = False) -> str:
@@ -100,7 +123,7 @@ def render_tool(row: ToolRow) -> str:
     body = f"<pre>{escaped(arguments)}</pre>" if short != arguments else ""
     if row.result is not None:
         body += f"<pre>{escaped(clip(row.result, 20_000))}</pre>"
-    return folded("tool", summary, body)
+    return folded("tool", summary, body) + row.shown
 
 
 def folded(name: str, summary: str, body: str) -> str:

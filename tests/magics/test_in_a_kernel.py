@@ -50,10 +50,10 @@ class Kernel:
             pass
         return self.outcome
 
-    def messages(self, source: str) -> Iterator[dict[str, Any]]:
+    def messages(self, source: str, *, has_input: bool = False) -> Iterator[dict[str, Any]]:
         """Execute a cell; its messages as they come."""
         self.sent = []
-        self.asked = self.client.execute(source)
+        self.asked = self.client.execute(source, allow_stdin=has_input)
         while True:
             message = self.client.get_iopub_msg(timeout=60)
             if message["parent_header"].get("msg_id") != self.asked:
@@ -196,3 +196,41 @@ def test_a_message_shows_itself_without_the_extension(tmp_path):
     assert sorted(data) == ["text/html", "text/plain"]
     assert "<em>hi</em> &lt;img src=x onerror=y&gt;" in data["text/html"]
     assert data["text/plain"].startswith("*hi* <img src=x onerror=y>\nfunction/x · ")
+
+
+APPROVED = """
+from nbchat.messages import ToolCall
+
+@nbchat.tool(policy="confirm")
+def remove(path: str) -> str:
+    \"\"\"Remove a file.\"\"\"
+    return "removed"
+
+def respond(request):
+    answered = request.messages[-1].role == "assistant"
+    return "done" if answered else ToolCall("remove", {"path": "a.txt"})
+
+desk = nbchat.create_chat("function/x", respond=respond, store="k.duckdb", tools=[remove])
+"""
+
+
+def test_a_front_end_is_asked_before_a_tool_runs(kernel):
+    kernel.run(APPROVED)
+    asked = []
+    for message in kernel.messages("%chat -c desk remove it", has_input=True):
+        if not asked and "needs approval" in str(message["content"].get("data", "")):
+            asked.append(kernel.client.get_stdin_msg(timeout=60)["content"]["prompt"])
+            kernel.client.input("y")
+
+    assert asked == ['remove(path="a.txt")\n[y]es, [a]lways in this chat, or no: ']
+    assert kernel.outcome == "ok"
+    assert kernel.text().startswith('[tool] remove(path="a.txt") -> removed\ndone')
+
+
+def test_a_front_end_without_input_approves_nothing(kernel):
+    kernel.run(APPROVED)
+
+    assert kernel.run("%chat -c desk remove it") == "ok"
+
+    assert kernel.text().startswith('[tool] remove(path="a.txt") -> failed: The user did not')
+    assert "done" in kernel.text()
