@@ -355,11 +355,13 @@ class Chat(Hooked):
         `confirm` is who approves, for this object: a function that gets the call (its name,
         arguments and call_id) and gives True, False or "always"; "wait" for approve() or deny()
         by whoever sees the call; "later" to end the turn until then; "deny", the default, for
-        nobody.
+        nobody. With `confirm` alone the policy stays as it is; `with_policy(None)` leaves it to
+        the tools.
         """
         if confirm is not None:
             self._own.confirm = checked_confirm(confirm)
-        self._settings = replace(self._settings, tool_policy=checked_tool_policy(tool_policy))
+        if tool_policy is not None or confirm is None:
+            self._settings = replace(self._settings, tool_policy=checked_tool_policy(tool_policy))
         return self._store(settings=self._settings.to_json())
 
     def _with(self, **settings: Any) -> Self:

@@ -268,3 +268,14 @@ def test_resume_in_a_dry_run_proposes_nothing_anew(
     assert chat.resume().parts == before.parts
     assert raw_rows(store, chat.id, "tool_calls") == rows
     assert ran == []
+
+
+def test_who_confirms_may_change_without_loosening_the_policy(
+    store: nbchat.Store, tools: list[Any], ran: list[str]
+) -> None:
+    chat = chat_of(store, CALLS, CALLS, "done", tools=tools).with_policy("dry_run")
+    chat.with_policy(confirm=lambda call: True)
+    chat.ask("hello")
+    assert ran == []
+    chat.with_policy(None).ask("again")
+    assert sorted(ran) == ["delete y", "look x"]
