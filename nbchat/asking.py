@@ -73,6 +73,13 @@ class Unstored:
         )  # fmt: skip
 
 
+def asked(text: Any) -> str:
+    """The text, if it asks something; None does not, and would mean to resume."""
+    if not isinstance(text, str) or not text.strip():
+        raise ConfigError(f"There is nothing to ask in {text!r}. Give some text.")
+    return text
+
+
 def plan_of(
     chat: Any,
     own: Unstored,
@@ -90,8 +97,8 @@ def plan_of(
     **answer: Any,
 ) -> Plan:
     """One turn of this chat; without text its last turn goes on. Raises ConfigError."""
-    if text is not None and (not isinstance(text, str) or not text.strip()):
-        raise ConfigError(f"There is nothing to ask in {text!r}. Give some text.")
+    if text is not None:
+        asked(text)
     of_class: Mapping[str, Tool] = {}
     given: Mapping[str, Any] = checked_inputs(inputs)
     if own.configure is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nbchat.analytics import usage
-from nbchat.asking import Unstored, plan_of
+from nbchat.asking import Unstored, asked, plan_of
 from nbchat.default_model import all_keys, default_model
 from nbchat.engine.approval import decide
 from nbchat.engine.plan import MAX_TOOL_ROUNDS, Plan
@@ -170,22 +170,22 @@ class Chat(Hooked):
         """
         refuse_on_engine()
         close_abandoned(self.id)
-        return Running(self._plan(text, stream=False, **options)).wait()
+        return Running(self._plan(asked(text), stream=False, **options)).wait()
 
     def ask_stream(self, text: str, **options: Any) -> Stream:
         """The turn's events as they come; leaving the loop stops it and keeps what arrived."""
         close_abandoned(self.id)
-        return Stream(self._plan(text, stream=True, **options))
+        return Stream(self._plan(asked(text), stream=True, **options))
 
     async def aask(self, text: str, **options: Any) -> Message:
         """`ask`, awaited; cancelling stops the turn."""
         stop_abandoned(self.id)
-        return await wait_async(Running(self._plan(text, stream=False, **options)))
+        return await wait_async(Running(self._plan(asked(text), stream=False, **options)))
 
     def aask_stream(self, text: str, **options: Any) -> AsyncStream:
         """`ask_stream` for `async for`."""
         stop_abandoned(self.id)
-        return AsyncStream(self._plan(text, stream=True, **options))
+        return AsyncStream(self._plan(asked(text), stream=True, **options))
 
     def stop(self) -> None:
         """End the running turn from any thread; what arrived is kept."""

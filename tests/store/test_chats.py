@@ -1,11 +1,14 @@
 """Chats as things: listed, put away, taken out again, deleted with all that is theirs."""
 
+import asyncio
 import json
 
 import pytest
 
 import nbchat
 from nbchat.exchange import Usage
+from nbchat.messages import ToolCall
+from nbchat.testing import scripted
 
 
 def say(store, *texts, **options):
@@ -146,3 +149,18 @@ def test_a_column_of_nbchats_own_is_refused(store, column):
 def test_columns_that_are_no_mapping_are_refused(store, columns):
     with pytest.raises(nbchat.ConfigError, match="columns="):
         nbchat.create_chat("function/x", store=store, columns=columns)
+
+
+def test_asking_nothing_never_goes_on_with_an_earlier_turn(store):
+    script = scripted([ToolCall("look", {}, "c1"), "done"])
+    chat = nbchat.create_chat("function/x", store=store, respond=script, max_tool_rounds=0)
+    with pytest.raises(nbchat.ToolRoundsExceeded):
+        chat.ask("hello")
+
+    for ask in (chat.ask, chat.ask_stream, chat.aask_stream):
+        with pytest.raises(nbchat.ConfigError, match="nothing to ask in None"):
+            ask(None, max_tool_rounds=1)
+    with pytest.raises(nbchat.ConfigError, match="nothing to ask in None"):
+        asyncio.run(chat.aask(None, max_tool_rounds=1))
+
+    assert len(script.requests) == 1
