@@ -316,7 +316,7 @@ class Chat(Hooked):
     def with_instructions(self, text: str | None, *, replace: bool = False) -> Self:
         """Add to the instructions on a new line, or with `replace=True` put them in their place."""
         added = checked_text(text, "instructions")
-        joined = added if replace or not self.instructions else f"{self.instructions}\n{added}"
+        joined = added if replace else "\n".join(filter(None, [self.instructions, added])) or None
         self.instructions = joined
         return self._store(instructions=joined)
 

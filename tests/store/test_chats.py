@@ -151,6 +151,13 @@ def test_columns_that_are_no_mapping_are_refused(store, columns):
         nbchat.create_chat("function/x", store=store, columns=columns)
 
 
+def test_adding_no_instructions_leaves_them_as_they_are(store):
+    chat = nbchat.create_chat("function/x", store=store, instructions="Be brief.")
+
+    assert chat.with_instructions(None).instructions == "Be brief."
+    assert chat.with_instructions(None, replace=True).instructions is None
+
+
 def test_asking_nothing_never_goes_on_with_an_earlier_turn(store):
     script = scripted([ToolCall("look", {}, "c1"), "done"])
     chat = nbchat.create_chat("function/x", store=store, respond=script, max_tool_rounds=0)
