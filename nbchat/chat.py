@@ -263,11 +263,7 @@ class Chat(Hooked):
         provider, _ = split_model(model)
         if (model, instructions, settings) != (self.model, self.instructions, self._settings):
             self.model, self.provider, self.instructions = model, provider, instructions
-            self._settings = settings
-            self._store(
-                model=model, provider=provider, instructions=instructions,
-                settings=settings.to_json(),
-            )  # fmt: skip
+            self._change(settings, model=model, provider=provider, instructions=instructions)
 
     # Looking back ------------------------------------------------------------------------
 
@@ -326,13 +322,14 @@ class Chat(Hooked):
         """Go on with another model; another provider drops base URL and key unless given."""
         provider, _ = split_model(model)
         url, key = checked_url(base_url), checked_key(api_key)
+        held = self._settings.base_url
         if provider != self.provider:
-            self._settings, self._own.key = replace(self._settings, base_url=None), None
-        self._settings = replace(self._settings, base_url=url or self._settings.base_url)
+            held, self._own.key = None, None
         self._own.said_url = bool(url) or self._own.said_url
         self._own.key = key or self._own.key
         self.model, self.provider = model, provider
-        return self._store(model=model, provider=provider, settings=self._settings.to_json())
+        settings = replace(self._settings, base_url=url or held)
+        return self._change(settings, model=model, provider=provider)
 
     def with_thinking(self, *, budget: int | None = None, effort: str | None = None) -> Self:
         """Have the model think: up to `budget` tokens, or with an effort; neither turns it off."""
@@ -360,14 +357,20 @@ class Chat(Hooked):
         """
         if confirm is not None:
             self._own.confirm = checked_confirm(confirm)
-        if tool_policy is not None or confirm is None:
-            self._settings = replace(self._settings, tool_policy=checked_tool_policy(tool_policy))
-        return self._store(settings=self._settings.to_json())
+        if tool_policy is None and confirm is not None:
+            return self
+        policy = checked_tool_policy(tool_policy)
+        return self._change(replace(self._settings, tool_policy=policy))
 
     def _with(self, **settings: Any) -> Self:
         answer = changed(self._settings.answer, settings)
-        self._settings = replace(self._settings, answer=answer)
-        return self._store(settings=self._settings.to_json())
+        return self._change(replace(self._settings, answer=answer))
+
+    def _change(self, settings: ChatSettings, **named: Any) -> Self:
+        """Take other settings and store what is new in them: others may have changed the rest."""
+        new = settings.since(self._settings)
+        self._settings = settings
+        return self._store(**named, settings=new)
 
     def rename(self, name: str | None) -> Self:
         """Give the chat another name."""

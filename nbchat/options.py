@@ -59,6 +59,11 @@ class ChatSettings:
         rounds = {"max_tool_rounds": self.max_tool_rounds}
         return settings | rounds | persist_settings(self.persist) | said
 
+    def since(self, before: "ChatSettings") -> dict[str, Any]:
+        """What differs from before, as JSON; None for what is said no more."""
+        was, now = before.to_json(), self.to_json()
+        return {key: now.get(key) for key in was | now if was.get(key) != now.get(key)}
+
     @classmethod
     def of_json(cls, stored: Mapping[str, Any]) -> Self:
         """What `to_json` wrote, whatever else is there."""

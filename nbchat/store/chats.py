@@ -27,7 +27,6 @@ UNFIT = (
     duckdb.InvalidInputException,
     duckdb.BinderException,
 )
-KEPT = ("always_allow",)
 CHANGEABLE = (
     "name", "model", "provider", "instructions", "settings", "metadata", "archived_at"
 )  # fmt: skip
@@ -144,11 +143,13 @@ def _chat_of(row: tuple[Any, ...]) -> ChatRow:
 def update_chat(cursor: Cursor, chat_id: str, changes: Mapping[str, Any]) -> None:
     """Change some columns of a chat; mappings are stored as JSON.
 
-    Which tools were approved for good stays in the settings, whoever changes them.
+    Settings are merged key by key, None removes one: another object of the chat, in whatever
+    process, may have changed the others.
     """
     if "settings" in changes and (chat := load_chat_row(cursor, chat_id)) is not None:
-        allowed = {name: chat.settings[name] for name in KEPT if name in chat.settings}
-        changes = {**changes, "settings": changes["settings"] | allowed}
+        merged = {**chat.settings, **changes["settings"]}
+        kept = {key: value for key, value in merged.items() if value is not None}
+        changes = {**changes, "settings": kept}
     columns = [column for column in CHANGEABLE if column in changes]
     values = [changes[column] for column in columns]
     assignments = ", ".join(f'"{column}" = ?' for column in columns)
@@ -176,11 +177,7 @@ def allow_always(cursor: Cursor, chat_id: str, tool: str) -> None:
     if chat is None:
         raise StoreError(f"Chat {chat_id} is no longer in the store. Create a new one.")
     allowed = sorted({*chat.settings.get("always_allow", ()), tool})
-    # not by update_chat, which keeps what is there
-    cursor.execute(
-        'update "chats" set "settings" = ? where "id" = ?',
-        [dump_json({**chat.settings, "always_allow": allowed}), chat_id],
-    )
+    update_chat(cursor, chat_id, {"settings": {"always_allow": allowed}})
 
 
 def always_allowed(cursor: Cursor, chat_id: str) -> Sequence[str]:
