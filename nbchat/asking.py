@@ -67,6 +67,8 @@ class Unstored:
         said_url: bool = False,
     ) -> Self:
         """What was given, each of it checked."""
+        if respond is not None and not callable(respond):
+            raise ConfigError(f"respond={respond!r} is not a function from a request to a reply.")
         return cls(
             checked_key(api_key), by_name(tools), respond, checked_confirm(confirm), Hooks(hooks),
             checked_middleware(middleware), said_url, set(settings.always_allow),

@@ -55,6 +55,8 @@ class Hooks:
 
     def __init__(self, given: Mapping[str, Any] | None = None) -> None:
         self.by_kind: dict[str, list[Hook]] = {kind: [] for kind in HOOKS}
+        if given is not None and not isinstance(given, Mapping):
+            raise ConfigError(f"hooks={given!r} is not a dict. Write hooks={{'on_tool_end': f}}.")
         for name, hooks in (given or {}).items():
             kind = str(name).removeprefix("on_")
             for hook in hooks if isinstance(hooks, list | tuple) else [hooks]:

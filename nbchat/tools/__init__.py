@@ -259,6 +259,7 @@ def as_tool(value: Any) -> Tool:
 
 def by_name(tools: Iterable[Any] | None) -> dict[str, Tool]:
     """The tools by name, in order; a later one replaces an earlier one of the same name."""
-    if callable(tools) or isinstance(tools, str | Mapping):
+    is_list = tools is None or isinstance(tools, Iterable)
+    if not is_list or callable(tools) or isinstance(tools, str | Mapping):
         raise ConfigError(f"tools={short(tools)} is not a list. Write tools=[...].")
     return {made.name: made for made in map(as_tool, tools or ())}

@@ -171,3 +171,25 @@ def test_asking_nothing_never_goes_on_with_an_earlier_turn(store):
         asyncio.run(chat.aask(None, max_tool_rounds=1))
 
     assert len(script.requests) == 1
+
+
+def test_an_older_object_of_a_chat_changes_only_what_it_is_told_to(path):
+    first = nbchat.create_chat("function/x", store=path, max_tokens=5)
+    second = nbchat.load_chat(first.id, store=path)
+    first.with_policy("dry_run").with_params(seed=1)
+
+    second.with_temperature(0).with_model("function/y")
+
+    loaded = nbchat.load_chat(first.id, store=path)
+    assert loaded._settings.tool_policy == "dry_run"
+    assert loaded._settings.answer == first._settings.answer.__class__(
+        temperature=0, max_tokens=5, params={"seed": 1}
+    )
+    first.with_policy(None)
+    assert nbchat.load_chat(first.id, store=path)._settings.tool_policy is None
+
+
+@pytest.mark.parametrize("given", [{"tools": 5}, {"hooks": 3}, {"hooks": [3]}, {"respond": 3}])
+def test_what_cannot_be_used_is_refused_in_words(path, given):
+    with pytest.raises(nbchat.NbchatError, match=next(iter(given))):
+        nbchat.create_chat("function/x", store=path, **given)
