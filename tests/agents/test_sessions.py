@@ -1,18 +1,14 @@
 """Agent sessions: code wins for what the agent is, the store for what was said."""
 
-import os
 import shutil
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from four_ways import WAYS
-from stored_rows import pending, raw_rows, stored_rows
+from stored_rows import pending, raw_rows
 
 import nbchat
 from nbchat.exchange import Usage
@@ -23,22 +19,6 @@ from nbchat.testing.server import Received
 NONSENSE = (
     "", "nothing", "0198c0de-0000-7000-8000-000000000000", "' or 1 = 1 --", "\ud800", None, 5
 )  # fmt: skip
-TABLES = {
-    "chat": "AssistantChat", "message": "AssistantMessage", "tool_call": "AssistantToolCall",
-    "request": "AssistantRequest", "agent_session": "Assistant Session",
-}  # fmt: skip
-PATCHES = """
-import sys
-import nbchat
-class Support(nbchat.Agent):
-    model = "function/x"
-path, session_id, name = sys.argv[1:]
-session = nbchat.load_agent_session(Support, session_id, store=path)
-print("ready", flush=True)
-sys.stdin.readline()
-for number in range(5):
-    session.update_metadata({f"{name}{number}": number})
-"""
 
 
 class Support(nbchat.Agent):
@@ -353,127 +333,3 @@ def test_two_asks_at_once_keep_their_own_inputs(store: nbchat.Store) -> None:
         asked = [pool.submit(session.ask, "ann", inputs={"who": "ann"}), pool.submit(second)]
         answers = {each.result(30).content for each in asked}
     assert answers == {"ann: You help ann.", "bob: You help bob."}
-
-
-def test_metadata_is_merged_in_the_store(store: nbchat.Store) -> None:
-    class Named(nbchat.Agent):
-        model = "function/x"
-        instructions = staticmethod(
-            lambda inputs: ", ".join(f"{key}={inputs[key]}" for key in sorted(inputs))
-        )
-
-    script = scripted(["ok"] * 3)
-    one = nbchat.create_agent_session(Named, store=store, metadata={"a": 1, "deep": {"x": 1}},
-                                      respond=script)  # fmt: skip
-    two = nbchat.load_agent_session(Named, one.id, store=store)
-    assert two is not None
-    assert two.update_metadata({"b": 2}) is two
-    one.update_metadata({"c": 3, "deep": {"y": 2}})
-    assert one.metadata == {"a": 1, "b": 2, "c": 3, "deep": {"y": 2}}
-    two.update_metadata({"a": None})
-    one.ask("who?", inputs={"c": "mine"})
-    assert script.requests[0].instructions == "a=None, b=2, c=mine, deep={'y': 2}"
-    assert one.metadata == two.metadata == {"a": None, "b": 2, "c": 3, "deep": {"y": 2}}
-    (row,) = rows(store, "agent_sessions")
-    assert row["updated_at"] > row["created_at"]
-    for bad in (5, {"x": object()}, {"x": float("nan")}):
-        with pytest.raises(nbchat.ConfigError, match="metadata"):
-            one.update_metadata(bad)
-
-
-def test_patches_of_two_processes_all_survive(store: nbchat.Store) -> None:
-    session = nbchat.create_agent_session(Support, store=store, metadata={"user_id": "u1"})
-    store.close()
-    root = str(Path(nbchat.__file__).parents[1])
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", PATCHES, str(store.path), session.id, name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": root},
-        )
-        for name in ("a", "b")
-    ]  # fmt: skip
-    for child in children:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-    for child in children:
-        child.communicate("go\n", timeout=60)
-        assert child.returncode == 0
-    found = nbchat.load_agent_session(Support, session.id, store=store.path)
-    assert found is not None
-    expected = {f"{name}{number}": number for name in "ab" for number in range(5)}
-    assert found.metadata == {"user_id": "u1", **expected}
-
-
-def test_a_deleted_chat_takes_its_session_along(store: nbchat.Store) -> None:
-    session = nbchat.create_agent_session(Support, store=store, respond=scripted(["hi", "no"]))
-    session.ask("hello")
-    nbchat.delete_chat(session.chat_id, store=store)
-    assert rows(store, "agent_sessions") == []
-    assert nbchat.load_agent_session(Support, session.id, store=store) is None
-    for act in (lambda: session.ask("hello?"), lambda: session.update_metadata({"a": 1})):
-        with pytest.raises(nbchat.StoreError, match=f"{session.id} is no longer in the store"):
-            act()
-    assert (rows(store, "chats"), rows(store, "messages")) == ([], [])
-
-
-def test_a_sessions_chat_is_found_loaded_and_exported_like_any_other(
-    way: str, store: nbchat.Store, tmp_path: Path
-) -> None:
-    session = nbchat.create_agent_session(
-        Support, store=store, name="ticket 4", respond=scripted(["It is on its way."])
-    )
-    WAYS[way](session, "Where is it?")
-    assert nbchat.list_chats(store=store)["id"].tolist() == [session.chat_id]
-    chat = nbchat.load_chat("ticket 4", store=store)
-    assert chat is not None
-    assert chat.messages() == session.messages()
-    page = session.chat.export(tmp_path / "ticket.md").read_text()
-    assert "Where is it?" in page
-    assert "It is on its way." in page
-
-
-def test_a_session_lives_in_tables_of_any_name_and_columns_of_ones_own(
-    way: str, tmp_path: Path
-) -> None:
-    place = tmp_path / "mapped.duckdb"
-    first = nbchat.open_store(place, table_names=TABLES)
-    first.sql('alter table "AssistantChat" add column "team" varchar', write=True)
-    session = nbchat.create_agent_session(
-        Support, store=place, table_names=TABLES, columns={"team": "blue"}, metadata={"u": "u1"},
-        tools=[lookup], respond=scripted([ToolCall("lookup", {"order": 7}, "c1"), "here"]),
-    )  # fmt: skip
-    WAYS[way](session, "where?")
-    loaded = nbchat.load_agent_session(
-        Support, session.id, store=place, table_names=TABLES, respond=scripted(["still here"])
-    )
-    assert loaded is not None
-    WAYS[way](loaded, "and now?")
-    assert [m.content for m in loaded.messages()] == ["where?", "here", "and now?", "still here"]
-    counts = [first.sql(f'select count(*) as n from "{name}"')["n"][0] for name in TABLES.values()]
-    assert counts == [1, 4, 1, 3, 1]
-    assert first.sql('select team from "AssistantChat"')["team"].tolist() == ["blue"]
-    assert loaded.stats()["requests"].tolist() == [3]
-
-
-def test_what_a_session_shall_not_keep_is_not_kept(way: str, store: nbchat.Store) -> None:
-    replies = ["let me see", ToolCall("lookup", {"order": 4242}, "c1")], "it comes"
-    session = nbchat.create_agent_session(
-        Support, store=store, tools=[lookup], respond=scripted(replies), log_content=False,
-        persist={"tool_calls": False},
-    )  # fmt: skip
-    ended = WAYS[way](session, "where is 4242?")
-    assert ended.message is not None
-    found = stored_rows(store, session.chat_id)
-    assert (len(found["messages"]), len(found["tool_calls"]), len(found["requests"])) == (2, 0, 2)
-    assert "4242" not in repr(found)
-    assert [m.content for m in session.messages()] == ["where is 4242?", "let me seeit comes"]
-    loaded = nbchat.load_agent_session(
-        Support, session.id, store=store, tools=[lookup],
-        respond=scripted([ToolCall("lookup", {"order": 4242}, "c1"), "still"]),
-    )  # fmt: skip
-    assert loaded is not None
-    WAYS[way](loaded, "and 4242 now?")
-    found = stored_rows(store, session.chat_id)
-    assert len(found["tool_calls"]) == 0
-    assert "4242" not in repr(found)
