@@ -79,7 +79,9 @@ class Agent:
         """The agent as a tool of another: each call is a session of its own in the same store.
 
         Its turn says which tool call asked (`messages.parent_tool_call_id`); its requests are
-        rows of its own chat, so that every cost is counted once.
+        rows of its own chat, so that every cost is counted once. The asker's middleware is around
+        its turn, too; a budget per chat is then one for each of the two chats. Who approves its
+        calls is its class's word.
         """
         said = description or resolved(cls(), "description", {}) or inspect.getdoc(cls)
 
@@ -406,11 +408,15 @@ async def _ask_agent(agent: type[Agent], question: str, context: ToolContext) ->
             agent, store=asker.store, log_content=kept.content,
             persist={"tool_calls": kept.tool_calls, "requests": kept.requests},
         )  # fmt: skip
+        # what bounds and redacts the asker does so for whatever it causes
+        session.chat._own.middleware[:0] = asker._own.middleware
         return session.chat._plan(question, stream=False, inputs=context.inputs)
 
     token = _depth.set(depth + 1)
     try:
         message = await wait_async(Running(await in_thread(planned)))
+    except ToolError as error:  # fatal to that turn, which it has ended
+        raise ToolError(str(error)) from error
     finally:
         _depth.reset(token)
     if message.status != "complete":

@@ -258,3 +258,30 @@ def test_how_an_agent_is_described_as_a_tool() -> None:
     assert specs[0].parameters["required"] == ["question"]
     own = Bare.as_tool(name="ask_it", description="Asks it.").spec
     assert (own.name, own.description) == ("ask_it", "Asks it.")
+
+
+def test_what_is_around_the_asker_is_around_the_agent_it_asks(
+    way: str, store: nbchat.Store
+) -> None:
+    address = "ada@example.com"
+    support, child = agent_of("Support", [f"Write to {address}."])
+    ask = ToolCall("support", {"question": f"Who is {address}?"}, "c1")
+    desk, _ = agent_of("Desk", [ask, "done"], tools=[support])
+    session = nbchat.create_agent_session(desk, store=store, middleware=[nbchat.redact()])
+    assert WAYS[way](session, "hello").error is None
+    assert child.requests[0].messages[0].content == "Who is [email]?"
+    for chat_id in (session.chat_id, other_chat(store, session)):
+        for table in ("messages", "tool_calls"):
+            assert address not in repr(raw_rows(store, chat_id, table))
+
+
+def test_a_fatal_tool_ends_the_turn_of_its_own_agent_only(way: str, store: nbchat.Store) -> None:
+    def explode() -> None:
+        """Explode."""
+        raise nbchat.ToolError("no more", fatal=True)
+
+    support, _ = agent_of("Support", [ToolCall("explode", {}, "c1")], tools=[explode])
+    desk, script = agent_of("Desk", [ASK, "I could not."], tools=[support])
+    session = nbchat.create_agent_session(desk, store=store)
+    assert WAYS[way](session, "hello").message.content == "I could not."
+    assert told(script) == [("no more", True)]
