@@ -415,11 +415,12 @@ async def _ask_agent(agent: type[Agent], question: str, context: ToolContext) ->
     token = _depth.set(depth + 1)
     try:
         message = await wait_async(Running(await in_thread(planned)))
-    except ToolError as error:  # fatal to that turn, which it has ended
-        raise ToolError(str(error)) from error
+    except ToolError as fatal:  # to the agent's turn, which it has ended, not to the asker's
+        raise ToolError(str(fatal)) from fatal
     finally:
         _depth.reset(token)
     if message.status != "complete":
         error = message.error if isinstance(message.error, Mapping) else {}
-        raise ToolError(f"{agent.__name__} was stopped: {error.get('message', 'no reason given')}")
+        reason = error.get("message", "no reason given")
+        raise ToolError(f"{agent.__name__} was stopped: {reason}")
     return message.content
