@@ -1,4 +1,4 @@
--- The nbchat store, complete and current (schema version 3).
+-- The nbchat store, complete and current (schema version 4).
 --
 -- Run by nbchat when it opens a store; every statement may run again on a current file.
 -- You may run it yourself in any DuckDB 2.x: duckdb chats.duckdb < schema.sql
@@ -36,7 +36,8 @@ create table if not exists "chats" (
   "head_message_id" uuid,
   "created_at" timestamp not null,
   "updated_at" timestamp not null,
-  "archived_at" timestamp
+  "archived_at" timestamp,
+  "pinned_at" timestamp
 );
 comment on table "chats" is 'one row per conversation';
 comment on column "chats"."id" is 'UUIDv7';
@@ -50,6 +51,7 @@ comment on column "chats"."head_message_id" is 'last message of the branch that 
 comment on column "chats"."created_at" is 'UTC';
 comment on column "chats"."updated_at" is 'when the last turn began or ended, UTC';
 comment on column "chats"."archived_at" is 'when it was put away, UTC; NULL for a chat that is listed';
+comment on column "chats"."pinned_at" is 'when it was pinned above the others, UTC; NULL for one that is not';
 
 create table if not exists "messages" (
   "id" uuid primary key,
@@ -89,7 +91,7 @@ comment on column "messages"."turn" is 'turn in the chat, from 1';
 comment on column "messages"."role" is 'user or assistant';
 comment on column "messages"."status" is 'user: complete, failed; assistant: pending, complete, stopped, interrupted';
 comment on column "messages"."content" is 'text of all rounds in order, as it was streamed; empty when there is none';
-comment on column "messages"."parts" is 'array of objects in order: kind (text, thinking, tool_call, tool_result), round, and what the kind has';
+comment on column "messages"."parts" is 'array of objects in order: kind (text, thinking, tool_call, tool_result, image, file), round, and what the kind has; an image''s or file''s bytes are in attachments';
 comment on column "messages"."thinking_text" is 'all thinking that was shown, in order';
 comment on column "messages"."thinking_signature" is 'signature of the last thinking block';
 comment on column "messages"."thinking_tokens" is 'tokens, part of output_tokens; sum over the turn''s requests';
@@ -232,6 +234,40 @@ comment on column "agent_sessions"."chat_id" is 'chats.id';
 comment on column "agent_sessions"."metadata" is 'object of the user''s own';
 comment on column "agent_sessions"."created_at" is 'UTC';
 comment on column "agent_sessions"."updated_at" is 'when its metadata last changed, UTC';
+
+create table if not exists "attachments" (
+  "digest" varchar primary key,
+  "media_type" varchar not null,
+  "data" blob not null,
+  "bytes" bigint not null,
+  "width" bigint,
+  "height" bigint,
+  "created_at" timestamp not null
+);
+comment on table "attachments" is 'one row per image or file that was ever sent, however often; messages.parts name it by digest';
+comment on column "attachments"."digest" is 'SHA-256 of data, in hex';
+comment on column "attachments"."media_type" is 'such as image/png';
+comment on column "attachments"."data" is 'the bytes';
+comment on column "attachments"."bytes" is 'length of data in bytes';
+comment on column "attachments"."width" is 'pixels; NULL for what is no image';
+comment on column "attachments"."height" is 'pixels; NULL for what is no image';
+comment on column "attachments"."created_at" is 'when it was first sent, UTC';
+
+create table if not exists "feedback" (
+  "message_id" uuid primary key,
+  "chat_id" uuid not null,
+  "rating" integer check ("rating" in (-1, 1)),
+  "note" varchar,
+  "created_at" timestamp not null,
+  "updated_at" timestamp not null
+);
+comment on table "feedback" is 'one row per message that a person rated';
+comment on column "feedback"."message_id" is 'messages.id of the answer';
+comment on column "feedback"."chat_id" is 'chats.id';
+comment on column "feedback"."rating" is '1 for a thumb up, -1 for one down; NULL for a note alone';
+comment on column "feedback"."note" is 'what the person says of it; NULL for nothing';
+comment on column "feedback"."created_at" is 'UTC';
+comment on column "feedback"."updated_at" is 'UTC';
 
 -- What a row means -----------------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ print(chat.stats()["turns"][0], len(chat.store.sql("show tables")))
 
     printed = python(code, tmp_path / "chats.duckdb", unpacked, where=unpacked)
 
-    assert printed == ["1", "8"]
+    assert printed == ["1", "10"]
 
 
 def test_the_wheel_says_what_it_needs_and_starts(unpacked):

@@ -19,7 +19,7 @@ COLUMNS = """
   "id", "name", "model", "provider", "instructions", "settings", "metadata",
   "head_message_id", "created_at", "updated_at"
 """
-OWN = {*re.findall(r"\w+", COLUMNS), "archived_at"}
+OWN = {*re.findall(r"\w+", COLUMNS), "archived_at", "pinned_at"}
 # what DuckDB says of a value that a column cannot hold
 UNFIT = (
     duckdb.ConversionException,
@@ -28,7 +28,8 @@ UNFIT = (
     duckdb.BinderException,
 )
 CHANGEABLE = (
-    "name", "model", "provider", "instructions", "settings", "metadata", "archived_at"
+    "name", "model", "provider", "instructions", "settings", "metadata", "archived_at",
+    "pinned_at",
 )  # fmt: skip
 
 
@@ -193,6 +194,6 @@ def archive_chat(cursor: Cursor, chat_id: str, *, archived: bool) -> None:
 
 def delete_chat_rows(cursor: Cursor, chat_id: str) -> None:
     """Delete a chat and all that hangs on it, children first."""
-    for table in ("tool_calls", "requests", "messages", "agent_sessions"):
+    for table in ("tool_calls", "requests", "feedback", "messages", "agent_sessions"):
         cursor.execute(f'delete from "{table}" where "chat_id" = ?', [chat_id])
     cursor.execute('delete from "chats" where "id" = ?', [chat_id])

@@ -28,7 +28,9 @@ STEPS = {
     "_unrecorded", "_usual", "_whole",
 }  # fmt: skip
 VIEWS = ("turns", "requests_priced")
-QUOTED = re.compile(f'"({"|".join((*KEYS.values(), *VIEWS))})"')
+# tables without a key of their own: they are named after the chats, as the views are
+SIDE_TABLES = ("attachments", "feedback")
+QUOTED = re.compile(f'"({"|".join((*KEYS.values(), *VIEWS, *SIDE_TABLES))})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class TableNames:
     def of(self, name: str) -> str:
         """The name of a table or view that is called this by default."""
         names = dict(self.custom)
-        if name in VIEWS and "chats" in names:
+        if name in (*VIEWS, *SIDE_TABLES) and "chats" in names:
             return f"{names['chats']}_{name}"
         return names.get(name, name)
 
@@ -95,7 +97,8 @@ def table_names_of(mapping: Mapping[str, str] | None) -> TableNames:
         if name != KEYS[key]:
             custom.append((KEYS[key], name))
     names = TableNames(tuple(sorted(custom)))
-    taken = [names.of(name).lower() for name in (*KEYS.values(), *VIEWS)] + ["nbchat_version"]
+    every = (*KEYS.values(), *VIEWS, *SIDE_TABLES)
+    taken = [names.of(name).lower() for name in every] + ["nbchat_version"]
     for name in taken:
         if taken.count(name) > 1:
             raise ConfigError(f"table_names says {name!r} twice. Give each table its own name.")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from nbchat.errors import NotAStore, StoreTooNew
 from nbchat.store.file import Cursor
-from nbchat.store.names import KEYS, VIEWS, TableNames
+from nbchat.store.names import KEYS, SIDE_TABLES, VIEWS, TableNames
 from nbchat.store.values import utc_now
 
-VERSION = 3
+VERSION = 4
 # enough of each table, in every version, to tell it from somebody else's of the same name
 MARKS = {
     "nbchat_version": {"tables", "version", "schema_hash"},
@@ -26,7 +26,7 @@ MARKS = {
     "agent_sessions": {"id", "agent_class", "chat_id"},
 }
 # a column that each version brought, for tables made by hand from its schema.sql
-BROUGHT = {2: ("chats", "archived_at"), 3: ("tool_calls", "approval")}
+BROUGHT = {2: ("chats", "archived_at"), 3: ("tool_calls", "approval"), 4: ("chats", "pinned_at")}
 
 
 class MigrationDue(Exception):
@@ -144,7 +144,7 @@ def is_current(cursor: Cursor, names: TableNames) -> bool:
         "where database_name = current_database() and schema_name = current_schema()"
     ).fetchall()
     present = {table for (table,) in rows}
-    if not {names.of(name).lower() for name in MARKS} <= present:
+    if not {names.of(name).lower() for name in (*MARKS, *SIDE_TABLES)} <= present:
         return False
     return _applied(cursor, names) == Applied(VERSION, VERSION, schema_hash())
 
@@ -176,7 +176,8 @@ def _check_marks(columns: dict[str, set[str]], names: TableNames, path: str) -> 
     found = {name: columns[name.lower()] for name in marks if name.lower() in columns}
     foreign = [name for name in found if not marks[name] <= found[name]]
     if not found:
-        foreign += [names.of(view) for view in VIEWS if names.of(view).lower() in columns]
+        others = map(names.of, (*VIEWS, *SIDE_TABLES))
+        foreign += [name for name in others if name.lower() in columns]
     if foreign:
         raise NotAStore(
             f"{path!r} already has a table {foreign[0]!r} that is not nbchat's. "

@@ -164,17 +164,17 @@ def test_a_dry_run_tells_what_is_due_and_changes_nothing(old, version):
 
 def test_a_step_that_fails_leaves_the_store_as_it_was(old):
     with bare(old) as database:
-        database.execute("alter table messages add column parent_tool_call_id integer")
+        database.execute("alter table chats add column pinned_at integer")
     before = rows_of(old, None)
     shape = shape_of(old)
 
-    with pytest.raises(nbchat.StoreError, match=r"0003_\S+\.sql failed, and nothing was changed"):
+    with pytest.raises(nbchat.StoreError, match=r"0004_\S+\.sql failed, and nothing was changed"):
         nbchat.open_store(old)
 
     assert rows_of(old, None) == before
     assert shape_of(old) == shape
     with bare(old) as database:
-        database.execute("alter table messages drop column parent_tool_call_id")
+        database.execute("alter table chats drop column pinned_at")
     open_and_close(old)
     assert migration_due(old) is None
 

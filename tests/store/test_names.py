@@ -62,7 +62,8 @@ def test_unmapped_tables_keep_their_names(tmp_path):
     tables = store.sql("select table_name from duckdb_tables() order by 1")["table_name"]
 
     assert tables.tolist() == [
-        "agent_sessions", "messages", "nbchat_version", "requests", "talks", "tool_calls",
+        "agent_sessions", "messages", "nbchat_version", "requests", "talks", "talks_attachments",
+        "talks_feedback", "tool_calls",
     ]  # fmt: skip
 
 
