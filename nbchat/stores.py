@@ -28,7 +28,8 @@ def list_chats(
 ) -> "pandas.DataFrame":
     """One row per chat, the latest first: id, name, model, turns, cost_usd, updated_at ...
 
-    Archived chats are left out; `archived=True` gives only these, None both. `metadata` keeps
+    Pinned ones come before all others. Archived chats are left out; `archived=True` gives
+    only these, None both. `metadata` keeps
     the chats that have these values (7 is not "7"), `limit` the latest so many. The cost of a
     chat whose requests are not recorded is NA.
     """

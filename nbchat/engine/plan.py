@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from nbchat.exchange import Settings
 from nbchat.hooks import Hooks
-from nbchat.messages import Message, Part
+from nbchat.messages import Attachment, Message, Part
 from nbchat.providers import Provider
 from nbchat.store import Store
 from nbchat.store.persist import WHOLE, Persist, read_back
+from nbchat.store.turns import Place
 from nbchat.tools import Tool
 from nbchat.tools.policies import Policy
 
@@ -59,9 +60,11 @@ class Toolbox:
 class Plan:
     """One turn of one chat; `idle_s` is how long the provider may be silent, in seconds.
 
-    Without `parts` the chat's last turn goes on; with `one_move` it ends after the next reply
-    or round of tools. `remembered` is the chat's: whole messages by id, of which the store may
-    keep the metrics only. Each turn of the chat adds its own. `turns` are the chat's, too: those
+    Without `parts` the chat's last turn goes on; `after` is where a turn begins that is not asked
+    at the branch's end; with `one_move` it ends after the next reply or round of tools.
+    `attachments` are new ones, stored with the question. `remembered` is the chat's: whole
+    messages by id, of which the store may keep the metrics only; so are `files`, bytes by digest
+    that it does not keep. Each turn of the chat adds its own. `turns` are the chat's, too: those
     that it can stop. `chat` is what tools get that ask for it.
     """
 
@@ -76,6 +79,9 @@ class Plan:
     max_tool_rounds: int = MAX_TOOL_ROUNDS
     stream: bool = False
     wait: bool = True
+    after: Place | None = None
+    attachments: tuple[Attachment, ...] = ()
+    files: dict[str, bytes] = field(default_factory=dict, repr=False)
     one_move: bool = False
     idle_s: float | None = None
     persist: Persist = WHOLE

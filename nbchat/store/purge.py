@@ -151,7 +151,16 @@ def _remove_content(cursor: Cursor, cutoff: datetime, dry_run: bool) -> Purged:
             if "$now" in REDUCED[table]:
                 params["now"] = utc_now()
             cursor.execute(f'update "{table}" set {REDUCED[table]} where {where}', params)
+    if not dry_run:
+        cursor.execute(
+            f'update "feedback" set "note" = null where {_of_old_turns()}', {"cutoff": cutoff}
+        )
     return Purged(counts)
+
+
+def _of_old_turns() -> str:
+    """Ratings of old turns: they know their message only."""
+    return f'"message_id" in (select "id" from "messages" where {_in_old_turns("messages")})'
 
 
 def _remove_turns(cursor: Cursor, cutoff: datetime, dry_run: bool) -> Purged:
@@ -169,6 +178,10 @@ def _remove_turns(cursor: Cursor, cutoff: datetime, dry_run: bool) -> Purged:
     ).fetchall()
     if not dry_run:
         _lead_past(cursor, cutoff)
+        cursor.execute(
+            f'delete from "feedback" where {_of_old_turns()} or {_in_old_chats("chat_id")}',
+            {"cutoff": cutoff},
+        )
     counts = {}
     for table, where in gone.items():
         counts[table] = _count(cursor, table, where, cutoff)

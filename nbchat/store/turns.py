@@ -6,7 +6,7 @@ function is part of one transaction's work.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -36,10 +36,18 @@ SELECTED = ", ".join(
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a turn is asked: after that message, None for the chat's beginning."""
+
+    parent_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Begun:
     """A turn that has its two rows; `history` is what came before it, first to last.
 
-    One that goes on has `requests` and tool `calls` already, the latest of each call, and
+    `files` are the bytes that its messages name, by digest. One that
+    goes on has `requests` and tool `calls` already, the latest of each call, and
     maybe a reply that was `cut_off`, which is not part of the assistant's message any more.
     """
 
@@ -49,6 +57,7 @@ class Begun:
     requests: tuple[RequestRow, ...] = ()
     calls: tuple[ToolCallRow, ...] = ()
     cut_off: tuple[Part, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def load_messages(cursor: Cursor, chat_id: str, head: str | None) -> list[Message]:
@@ -95,14 +104,17 @@ def begin_turn(
     persist: Persist,
     instructions_version: str | None = None,
     parent_tool_call_id: str | None = None,
+    after: Place | None = None,
 ) -> Begun:
     """The user's message and an empty pending one, whole, after the branch's last message.
 
+    `after` is another place than that: the turn then begins a branch of its own.
     Raises ChatBusy while a living process has a turn of this chat pending; one that a dead
     process left, or this one lost, is ended first.
     """
     recover(cursor, chat_id=chat_id)
     head, seq, turn = _place(cursor, chat_id)
+    head = head if after is None else after.parent_id
     history = tuple(load_branch(cursor, chat_id, head))
     _close_left(cursor, history)
     common: dict[str, Any] = {"chat_id": chat_id, "model": model, "provider": provider}
