@@ -9,7 +9,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from nbchat.chat import Chat, hide_keys
+from nbchat.chat import Chat
+from nbchat.chosen import hide_keys
 from nbchat.engine.loop import in_thread
 from nbchat.engine.plan import Plan
 from nbchat.engine.running import AsyncStream, Running, Stream, wait_async

@@ -22,6 +22,7 @@ LAYERS = [
     {"engine"},
     {"default_model", "options", "analytics", "export"},
     {"asking"},
+    {"chosen"},
     {"chat", "stores", "middleware"},
     {"agents"},
     {"cli", "display", "testing"},

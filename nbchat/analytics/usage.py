@@ -93,7 +93,7 @@ def chats(
     metadata: Mapping[str, Any] | None = None,
     limit: int | None = None,
 ) -> "pandas.DataFrame":
-    """One row per chat, the latest first: id, name, model, turns, cost, times, metadata.
+    """One row per chat, pinned ones first, then the latest: id, name, model, turns, cost, times.
 
     `archived` None gives those that were put away and those that were not.
     """

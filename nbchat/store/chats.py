@@ -192,6 +192,11 @@ def archive_chat(cursor: Cursor, chat_id: str, *, archived: bool) -> None:
     update_chat(cursor, chat_id, {"archived_at": utc_now() if archived else None})
 
 
+def pin_chat(cursor: Cursor, chat_id: str, *, pinned: bool) -> None:
+    """Pin a chat above the others, or take it down again; nothing else about it changes."""
+    update_chat(cursor, chat_id, {"pinned_at": utc_now() if pinned else None})
+
+
 def delete_chat_rows(cursor: Cursor, chat_id: str) -> None:
     """Delete a chat and all that hangs on it, children first."""
     for table in ("tool_calls", "requests", "feedback", "messages", "agent_sessions"):
