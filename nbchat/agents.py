@@ -197,6 +197,14 @@ class AgentSession(Hooked):
         """`ask_stream` for `async for`."""
         return self.chat.aask_stream(text, **options)
 
+    def retry(self, message_id: str | None = None, **options: Any) -> Message:
+        """A question asked once more, as `Chat.retry`."""
+        return self.chat.retry(message_id, **options)
+
+    def edit(self, message_id: str, text: str, **options: Any) -> Message:
+        """Another question in the place of one, as `Chat.edit`."""
+        return self.chat.edit(message_id, text, **options)
+
     def resume(self, **options: Any) -> Message:
         """Bring a turn that was broken off to its end, as `Chat.resume`."""
         return self.chat.resume(**options)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from nbchat.default_model import key_of
-from nbchat.engine.plan import Confirm, Plan, Target, Toolbox
+from nbchat.engine.plan import Again, Confirm, Plan, Target, Toolbox
 from nbchat.errors import ConfigError
 from nbchat.hooks import Hooks, checked_middleware, redact_of
 from nbchat.messages import Message, Text
@@ -25,6 +25,7 @@ from nbchat.options import (
     is_near,
 )
 from nbchat.providers import find_provider, split_model
+from nbchat.store.persist import Persist
 from nbchat.tools import Tool, by_name
 
 # what an agent's class says before a turn: its tools, and the turn's inputs
@@ -89,6 +90,7 @@ def plan_of(
     *,
     stream: bool = False,
     one_move: bool = False,
+    again: Again | None = None,
     tools: Iterable[Any] | None = None,
     tool_policy: Any = None,
     confirm: Any = None,
@@ -98,7 +100,10 @@ def plan_of(
     wait: bool = True,
     **answer: Any,
 ) -> Plan:
-    """One turn of this chat; without text its last turn goes on. Raises ConfigError."""
+    """One turn of this chat; without text the last goes on, or one is asked `again`.
+
+    Raises ConfigError.
+    """
     if text is not None:
         asked(text)
     of_class: Mapping[str, Tool] = {}
@@ -126,9 +131,10 @@ def plan_of(
         max_tool_rounds=checked_rounds(rounds),
         stream=stream,
         one_move=one_move,
+        again=again,
         wait=wait,
         idle_s=checked_timeout(timeout),
-        persist=replace(held.persist, redact=redact_of(own.middleware)),
+        persist=kept_of(held, own),
         hooks=own.hooks.copy(),
         middleware=tuple(own.middleware),
         inputs=given,
@@ -136,6 +142,20 @@ def plan_of(
         remembered=own.remembered,
         turns=own.turns,
     )
+
+
+def kept_of(held: ChatSettings, own: Unstored) -> Persist:
+    """What of a turn, or of a note, may be stored."""
+    return replace(held.persist, redact=redact_of(own.middleware))
+
+
+def copied(own: Unstored) -> Unstored:
+    """The same for another chat: what one of the two is given later the other has not."""
+    return replace(
+        own, tools=dict(own.tools), hooks=own.hooks.copy(), middleware=list(own.middleware),
+        always=set(own.always), turns=set(), remembered={}, configure=None,
+        planning=threading.RLock(),
+    )  # fmt: skip
 
 
 def target_of(model: str, url: str | None, own: Unstored) -> Target:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nbchat.analytics import usage
 from nbchat.asking import Unstored, asked, plan_of
-from nbchat.chosen import Chosen, hide_keys
+from nbchat.branching import Branching
+from nbchat.chosen import hide_keys
 from nbchat.default_model import default_model
 from nbchat.engine.approval import decide
-from nbchat.engine.plan import MAX_TOOL_ROUNDS, Plan
+from nbchat.engine.plan import MAX_TOOL_ROUNDS, Again, Plan
 from nbchat.engine.running import (
     AsyncStream,
     Running,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 NAMED = ("model", "instructions")
 
 
-class Chat(Chosen):
+class Chat(Branching):
     """A conversation whose every turn is stored before you see it end.
 
     Made by `create_chat` and `load_chat`. The store is its only history: two Chat objects of
@@ -212,6 +213,37 @@ class Chat(Chosen):
         refuse_on_engine()
         close_abandoned(self.id)
         return Running(self._plan(text, stream=False, one_move=True, **options)).wait()
+
+    def retry(self, message_id: str | None = None, **options: Any) -> Message:
+        """The answer to the last question, or to that of a message's turn, asked once more.
+
+        The turn that was there stays beside the new one, which is where the chat goes on; see
+        `siblings` and `switch`. Options as for `ask`. Raises ConfigError where there is no turn.
+        """
+        refuse_on_engine()
+        close_abandoned(self.id)
+        return Running(self._plan(None, stream=False, again=Again(message_id), **options)).wait()
+
+    def retry_stream(self, message_id: str | None = None, **options: Any) -> Stream:
+        """`retry`, as the turn's events."""
+        close_abandoned(self.id)
+        return Stream(self._plan(None, stream=True, again=Again(message_id), **options))
+
+    def edit(self, message_id: str, text: str, **options: Any) -> Message:
+        """The answer to another text in the place of a question, with what was attached to it.
+
+        The message may be the question or its answer. As `retry` otherwise.
+        """
+        refuse_on_engine()
+        close_abandoned(self.id)
+        again = Again(message_id, asked(text))
+        return Running(self._plan(None, stream=False, again=again, **options)).wait()
+
+    def edit_stream(self, message_id: str, text: str, **options: Any) -> Stream:
+        """`edit`, as the turn's events."""
+        close_abandoned(self.id)
+        again = Again(message_id, asked(text))
+        return Stream(self._plan(None, stream=True, again=again, **options))
 
     def approvals(self) -> list[ApprovalEvent]:
         """The tool calls of the last turn that wait for approval, in their order."""

@@ -23,6 +23,7 @@ LAYERS = [
     {"default_model", "options", "analytics", "export"},
     {"asking"},
     {"chosen"},
+    {"branching"},
     {"chat", "stores", "middleware"},
     {"agents"},
     {"cli", "display", "testing"},

@@ -106,6 +106,11 @@ def chats(
     )  # fmt: skip
 
 
+def feedback(store: Store, chat_id: str) -> "pandas.DataFrame":
+    """One row per rated answer of a chat, in order."""
+    return answer(store, "feedback", chat_id=chat_id)
+
+
 def chat_messages(store: Store, chat_id: str) -> "pandas.DataFrame":
     """One row per message of a chat, in order."""
     return answer(store, "messages", chat_id=chat_id)

@@ -56,13 +56,21 @@ class Toolbox:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """An earlier turn asked once more: that of a message, or the last; with text, another way."""
+
+    message_id: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One turn of one chat; `idle_s` is how long the provider may be silent, in seconds.
 
-    Without `parts` the chat's last turn goes on; with `one_move` it ends after the next reply
-    or round of tools. `remembered` is the chat's: whole messages by id, of which the store may
-    keep the metrics only. Each turn of the chat adds its own. `turns` are the chat's, too: those
-    that it can stop. `chat` is what tools get that ask for it.
+    Without `parts` the chat's last turn goes on, or one is asked `again`; with `one_move` it ends
+    after the next reply or round of tools. `remembered` is the chat's: whole messages by id, of
+    which the store may keep the metrics only. Each turn of the chat adds its own. `turns` are the
+    chat's, too: those that it can stop. `chat` is what tools get that ask for it.
     """
 
     store: Store
@@ -77,6 +85,7 @@ class Plan:
     stream: bool = False
     wait: bool = True
     one_move: bool = False
+    again: Again | None = None
     idle_s: float | None = None
     persist: Persist = WHOLE
     hooks: Hooks = field(default_factory=Hooks, repr=False)
