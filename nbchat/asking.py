@@ -10,10 +10,10 @@ from typing import Any, Self
 
 from nbchat.attachments import attachments_of
 from nbchat.default_model import key_of
-from nbchat.engine.plan import Confirm, Plan, Target, Toolbox
+from nbchat.engine.plan import Again, Confirm, Plan, Target, Toolbox
 from nbchat.errors import ConfigError
 from nbchat.hooks import Hooks, checked_middleware, redact_of
-from nbchat.messages import Attachment, Message, Part, Text
+from nbchat.messages import Attachment, Message, Text
 from nbchat.options import (
     ChatSettings,
     changed,
@@ -26,7 +26,7 @@ from nbchat.options import (
     is_near,
 )
 from nbchat.providers import find_provider, split_model
-from nbchat.store.turns import Place
+from nbchat.store.persist import Persist
 from nbchat.tools import Tool, by_name
 
 # what an agent's class says before a turn: its tools, and the turn's inputs
@@ -78,14 +78,6 @@ class Unstored:
             checked_middleware(middleware), said_url, set(settings.always_allow),
         )  # fmt: skip
 
-    def fork(self) -> Self:
-        """The same for another chat, which changes it for itself only."""
-        return replace(
-            self, tools=dict(self.tools), hooks=self.hooks.copy(),
-            middleware=list(self.middleware), always=set(self.always), turns=set(),
-            remembered={}, files=dict(self.files), planning=threading.RLock(),
-        )  # fmt: skip
-
 
 def asked(text: Any) -> str:
     """The text, if it asks something; None does not, and would mean to resume."""
@@ -100,10 +92,9 @@ def plan_of(
     text: str | None,
     *,
     attachments: Iterable[Any] = (),
-    parts: tuple[Part, ...] = (),
-    after: Place | None = None,
     stream: bool = False,
     one_move: bool = False,
+    again: Again | None = None,
     tools: Iterable[Any] | None = None,
     tool_policy: Any = None,
     confirm: Any = None,
@@ -113,11 +104,11 @@ def plan_of(
     wait: bool = True,
     **answer: Any,
 ) -> Plan:
-    """One turn of this chat; without text its last turn goes on. Raises ConfigError.
+    """One turn of this chat; without text the last goes on, or one is asked `again`.
 
-    `parts` are what goes with the text, `after` is where the turn begins a branch of its own.
+    Raises ConfigError.
     """
-    if text is not None and not parts:
+    if text is not None:
         asked(text)
     of_class: Mapping[str, Tool] = {}
     given: Mapping[str, Any] = checked_inputs(inputs)
@@ -131,10 +122,9 @@ def plan_of(
         store=chat.store,
         chat_id=chat.id,
         content=text or "",
-        parts=(*((Text(text),) if text else ()), *parts, *(item.part for item in sent)),
+        parts=(*((Text(text),) if text else ()), *(item.part for item in sent)),
         attachments=sent,
         files=own.files,
-        after=after,
         target=target_of(chat.model, held.base_url, own),
         instructions=chat.instructions,
         settings=changed(held.answer, answer),
@@ -144,9 +134,10 @@ def plan_of(
         max_tool_rounds=checked_rounds(rounds),
         stream=stream,
         one_move=one_move,
+        again=again,
         wait=wait,
         idle_s=checked_timeout(timeout),
-        persist=replace(held.persist, redact=redact),
+        persist=kept_of(held, own),
         hooks=own.hooks.copy(),
         middleware=tuple(own.middleware),
         inputs=given,
@@ -175,6 +166,20 @@ def without_secrets(item: Attachment, redact: Callable[[str], str] | None) -> At
     if redact is None or item.media_type != "text/plain":
         return item
     return replace(item, data=redact(item.data.decode("utf-8-sig")).encode())
+
+
+def kept_of(held: ChatSettings, own: Unstored) -> Persist:
+    """What of a turn, or of a note, may be stored."""
+    return replace(held.persist, redact=redact_of(own.middleware))
+
+
+def copied(own: Unstored) -> Unstored:
+    """The same for another chat: what one of the two is given later the other has not."""
+    return replace(
+        own, tools=dict(own.tools), hooks=own.hooks.copy(), middleware=list(own.middleware),
+        always=set(own.always), turns=set(), remembered={}, configure=None,
+        files=dict(own.files), planning=threading.RLock(),
+    )  # fmt: skip
 
 
 def target_of(model: str, url: str | None, own: Unstored) -> Target:

@@ -5,16 +5,16 @@ Composition only: the engine runs turns, the store keeps them, analytics answers
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nbchat.analytics import usage
 from nbchat.asking import Unstored, asked, plan_of
-from nbchat.configured import Configured, hide_keys
+from nbchat.branching import Branching
+from nbchat.chosen import hide_keys
 from nbchat.default_model import default_model
 from nbchat.engine.approval import decide
-from nbchat.engine.plan import MAX_TOOL_ROUNDS, Plan
+from nbchat.engine.plan import MAX_TOOL_ROUNDS, Again, Plan
 from nbchat.engine.running import (
     AsyncStream,
     Running,
@@ -24,11 +24,9 @@ from nbchat.engine.running import (
     stop_abandoned,
     wait_async,
 )
-from nbchat.errors import ConfigError, StoreError
 from nbchat.events import ApprovalEvent
 from nbchat.export import export_chat
-from nbchat.hooks import Hooked
-from nbchat.messages import Message, Text
+from nbchat.messages import Message
 from nbchat.options import (
     ChatSettings,
     checked_columns,
@@ -39,17 +37,15 @@ from nbchat.options import (
 )
 from nbchat.providers import split_model
 from nbchat.store import Store, StorePlace, open_store
-from nbchat.store.branches import copy_branch, delete_turn, find_turn, siblings, switch_branch
 from nbchat.store.chats import (
     ChatRow,
     load_chat_row,
     save_chat,
 )
-from nbchat.store.feedback import save_feedback
 from nbchat.store.identity import new_id
 from nbchat.store.persist import recalled
 from nbchat.store.tool_calls import waiting_calls
-from nbchat.store.turns import Place, load_messages
+from nbchat.store.turns import load_messages
 
 if TYPE_CHECKING:
     import pandas
@@ -57,7 +53,7 @@ if TYPE_CHECKING:
 NAMED = ("model", "instructions")
 
 
-class Chat(Configured, Hooked):
+class Chat(Branching):
     """A conversation whose every turn is stored before you see it end.
 
     Made by `create_chat` and `load_chat`. The store is its only history: two Chat objects of
@@ -224,112 +220,36 @@ class Chat(Configured, Hooked):
         close_abandoned(self.id)
         return Running(self._plan(text, stream=False, one_move=True, **options)).wait()
 
-    # Branches ------------------------------------------------------------------------------
-
     def retry(self, message_id: str | None = None, **options: Any) -> Message:
-        """Ask a turn again, the last one for None, beside what it was answered before.
+        """The answer to the last question, or to that of a message's turn, asked once more.
 
-        The question is asked anew as a sibling, with all that went with it: nothing is
-        overwritten, `switch` goes back. `message_id` is the question's or the answer's. Options
-        as for `ask`.
+        The turn that was there stays beside the new one, which is where the chat goes on; see
+        `siblings` and `switch`. Options as for `ask`. Raises ConfigError where there is no turn.
         """
         refuse_on_engine()
         close_abandoned(self.id)
-        return Running(self._again(message_id, None, stream=False, **options)).wait()
+        return Running(self._plan(None, stream=False, again=Again(message_id), **options)).wait()
 
     def retry_stream(self, message_id: str | None = None, **options: Any) -> Stream:
-        """`retry`, as the events of the new turn."""
+        """`retry`, as the turn's events."""
         close_abandoned(self.id)
-        return Stream(self._again(message_id, None, stream=True, **options))
+        return Stream(self._plan(None, stream=True, again=Again(message_id), **options))
 
     def edit(self, message_id: str, text: str, **options: Any) -> Message:
-        """Ask other words in the place of a question, beside it; as `retry` otherwise."""
+        """The answer to another text in the place of a question, with what was attached to it.
+
+        The message may be the question or its answer. As `retry` otherwise.
+        """
         refuse_on_engine()
         close_abandoned(self.id)
-        return Running(self._again(message_id, asked(text), stream=False, **options)).wait()
+        again = Again(message_id, asked(text))
+        return Running(self._plan(None, stream=False, again=again, **options)).wait()
 
     def edit_stream(self, message_id: str, text: str, **options: Any) -> Stream:
-        """`edit`, as the events of the new turn."""
+        """`edit`, as the turn's events."""
         close_abandoned(self.id)
-        return Stream(self._again(message_id, asked(text), stream=True, **options))
-
-    def _again(self, message_id: str | None, text: str | None, **options: Any) -> Plan:
-        user, *_ = self.store.read(lambda cursor: find_turn(cursor, self.id, message_id))
-        user = recalled(user, self._own.remembered)
-        if user.content_removed_at is not None:
-            raise ConfigError("What was asked in that turn is not stored, so ask it anew.")
-        more = tuple(part for part in user.parts if not isinstance(part, Text))
-        return self._plan(
-            user.content if text is None else text, parts=more, after=Place(user.parent_id),
-            **options,
-        )  # fmt: skip
-
-    def switch(self, message_id: str) -> Self:
-        """Go on with the branch through that message, at its end.
-
-        Where it forks further on, the latest fork is taken. Raises ConfigError for a message that
-        is not this chat's, ChatBusy while a turn runs.
-        """
-        self.store.transact(lambda cursor: switch_branch(cursor, self.id, message_id))
-        return self
-
-    def siblings(self, message_id: str) -> list[str]:
-        """The ids of all questions that were asked in that one's place, itself among them."""
-        return self.store.read(lambda cursor: siblings(cursor, self.id, message_id))
-
-    def fork(self, at: str | None = None, *, name: str | None = None) -> "Chat":
-        """A new chat with a copy of the conversation up to and including that message's turn.
-
-        None is the last turn. It has this chat's settings and all that was given it; what the
-        copied turns cost stays counted here, once.
-        """
-        fork_id, fork_name = new_id(), name or f"{self.name or 'chat'} (fork)"
-
-        def copy(cursor: Any) -> ChatRow:
-            row = load_chat_row(cursor, self.id)
-            if row is None:
-                raise StoreError(f"Chat {self.id} is no longer in the store. Create a new one.")
-            copied = replace(
-                row, id=fork_id, name=checked_text(fork_name, "name"), head_message_id=None
-            )
-            save_chat(cursor, copied, self.store.names.of("chats"), {})
-            copy_branch(cursor, self.id, at, fork_id)
-            return copied
-
-        chat = Chat._from_row(self.store, self.store.transact(copy))
-        chat._own = self._own.fork()
-        chat._hooks, chat._middleware = chat._own.hooks, chat._own.middleware
-        return chat
-
-    def delete_turn(self, message_id: str) -> Self:
-        """Delete a turn with its tool calls and requests; what followed it stays.
-
-        `message_id` is the question's or the answer's. Raises ChatBusy while it is answered.
-        """
-        self.store.transact(lambda cursor: delete_turn(cursor, self.id, message_id))
-        return self
-
-    def rate(self, message_id: str, rating: int | None, note: str | None = None) -> Self:
-        """Store what you think of an answer: 1 or -1, with a note; None or 0 takes it back.
-
-        Raises ConfigError for another rating, or for what is no answer of this chat.
-        """
-        if rating not in (1, -1, 0, None) or isinstance(rating, bool):
-            raise ConfigError(f"rating={rating!r} is none of 1, -1 and None.")
-        said = checked_text(note, "note")
-
-        def save(cursor: Any) -> None:
-            turn = find_turn(cursor, self.id, message_id)
-            if message_id not in [message.id for message in turn[1:]]:
-                raise ConfigError(f"Message {message_id!r} is no answer, so it cannot be rated.")
-            save_feedback(cursor, self.id, message_id, rating or None, said)
-
-        self.store.transact(save)
-        return self
-
-    def feedback(self) -> "pandas.DataFrame":
-        """One row per rated answer: message_id, turn, rating, note, created_at, updated_at."""
-        return usage.feedback(self.store, self.id)
+        again = Again(message_id, asked(text))
+        return Stream(self._plan(None, stream=True, again=again, **options))
 
     def approvals(self) -> list[ApprovalEvent]:
         """The tool calls of the last turn that wait for approval, in their order."""

@@ -26,7 +26,7 @@ def list_chats(
     store: StorePlace = None,
     table_names: Mapping[str, str] | None = None,
 ) -> "pandas.DataFrame":
-    """One row per chat, the latest first: id, name, model, turns, cost_usd, updated_at ...
+    """One row per chat, pinned ones first, then the latest: id, name, model, turns, cost_usd ...
 
     Pinned ones come before all others. Archived chats are left out; `archived=True` gives
     only these, None both. `metadata` keeps

@@ -93,7 +93,7 @@ def chats(
     metadata: Mapping[str, Any] | None = None,
     limit: int | None = None,
 ) -> "pandas.DataFrame":
-    """One row per chat, the latest first: id, name, model, turns, cost, times, metadata.
+    """One row per chat, pinned ones first, then the latest: id, name, model, turns, cost, times.
 
     `archived` None gives those that were put away and those that were not.
     """
@@ -106,11 +106,11 @@ def chats(
     )  # fmt: skip
 
 
-def chat_messages(store: Store, chat_id: str) -> "pandas.DataFrame":
-    """One row per message of a chat, in order."""
-    return answer(store, "messages", chat_id=chat_id)
-
-
 def feedback(store: Store, chat_id: str) -> "pandas.DataFrame":
     """One row per rated answer of a chat, in order."""
     return answer(store, "feedback", chat_id=chat_id)
+
+
+def chat_messages(store: Store, chat_id: str) -> "pandas.DataFrame":
+    """One row per message of a chat, in order."""
+    return answer(store, "messages", chat_id=chat_id)

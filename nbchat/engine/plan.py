@@ -11,7 +11,6 @@ from nbchat.messages import Attachment, Message, Part
 from nbchat.providers import Provider
 from nbchat.store import Store
 from nbchat.store.persist import WHOLE, Persist, read_back
-from nbchat.store.turns import Place
 from nbchat.tools import Tool
 from nbchat.tools.policies import Policy
 
@@ -57,11 +56,19 @@ class Toolbox:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """An earlier turn asked once more: that of a message, or the last; with text, another way."""
+
+    message_id: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One turn of one chat; `idle_s` is how long the provider may be silent, in seconds.
 
-    Without `parts` the chat's last turn goes on; `after` is where a turn begins that is not asked
-    at the branch's end; with `one_move` it ends after the next reply or round of tools.
+    Without `parts` the chat's last turn goes on, or one is asked `again`; with `one_move` it ends
+    after the next reply or round of tools.
     `attachments` are new ones, stored with the question. `remembered` is the chat's: whole
     messages by id, of which the store may keep the metrics only; so are `files`, bytes by digest
     that it does not keep. Each turn of the chat adds its own. `turns` are the chat's, too: those
@@ -79,10 +86,10 @@ class Plan:
     max_tool_rounds: int = MAX_TOOL_ROUNDS
     stream: bool = False
     wait: bool = True
-    after: Place | None = None
     attachments: tuple[Attachment, ...] = ()
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
     one_move: bool = False
+    again: Again | None = None
     idle_s: float | None = None
     persist: Persist = WHOLE
     hooks: Hooks = field(default_factory=Hooks, repr=False)

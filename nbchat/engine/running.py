@@ -40,6 +40,7 @@ from nbchat.messages import Message
 from nbchat.prices import price_list
 from nbchat.store import Store
 from nbchat.store.attachments import digests_of, load_attachments, save_attachments
+from nbchat.store.branches import begin_again
 from nbchat.store.chats import always_allowed
 from nbchat.store.file import Cursor
 from nbchat.store.persist import recalled
@@ -152,7 +153,7 @@ class Running:
                 await asyncio.sleep(BUSY_POLL_S)
 
     def _first_work(self, cursor: Cursor) -> Begun:
-        """Begin the turn, or have the last one go on."""
+        """Begin the turn, or an earlier one again, or have the last one go on."""
         plan = self.plan
         if plan.toolbox.tools:
             plan.toolbox.always.update(always_allowed(cursor, plan.chat_id))
@@ -171,15 +172,18 @@ class Running:
 
     def _turn_begun(self, cursor: Cursor, common: dict[str, Any]) -> Begun:
         plan = self.plan
+        recall = partial(recalled, remembered=plan.remembered)
+        asks: dict[str, Any] = {"persist": plan.persist, "parent_tool_call_id": self._parent}
+        if plan.again is not None:
+            return begin_again(
+                cursor, plan.chat_id, plan.again.message_id, plan.again.text, recall=recall,
+                **asks, **common,
+            )  # fmt: skip
         if not plan.parts:
-            recall = partial(recalled, remembered=plan.remembered)
             begun = resume_turn(cursor, plan.chat_id, recall=recall, **common)
             require_tools(plan.toolbox, begun.assistant.parts, begun.calls)
             return begun
-        return begin_turn(
-            cursor, plan.chat_id, plan.parts, plan.content, persist=plan.persist,
-            parent_tool_call_id=self._parent, after=plan.after, **common,
-        )  # fmt: skip
+        return begin_turn(cursor, plan.chat_id, plan.parts, plan.content, **asks, **common)
 
     def cancel(self) -> None:
         """Ask the turn to end with what arrived; returns at once, from any thread."""

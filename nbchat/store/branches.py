@@ -1,137 +1,248 @@
-"""Branches of a chat: turns asked in another's place, the one that goes on, copies, deletions.
+"""Branches of a chat: a turn asked again beside itself, another branch to go on with, a copy.
 
-Invariant: a branch is a chain of parents, a turn its user's message and the answer to it; nothing
-is overwritten, and every chat's head is a message that is there. Each function is part of one
+Invariant: a chat's head is the last message of its branch, and nothing here changes a message
+that is there but for the parent of what follows a deleted turn. Each function is part of one
 transaction's work.
 """
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from nbchat.errors import ChatBusy, ConfigError
-from nbchat.messages import Message
+from nbchat.messages import Message, Part, Text
+from nbchat.store.chats import load_chat_row
 from nbchat.store.file import Cursor
 from nbchat.store.identity import new_id
-from nbchat.store.persist import WHOLE
-from nbchat.store.turns import SELECTED, insert_messages, load_branch, recover, update_assistant
-from nbchat.store.values import message_of
+from nbchat.store.turns import After, Begun, begin_turn, load_branch, recover
+from nbchat.store.values import utc_now
 
 
-def load_all(cursor: Cursor, chat_id: str) -> list[Message]:
-    """The messages of all branches, in the order in which they were said."""
-    rows = cursor.execute(
-        f'select {SELECTED} from "messages" where "chat_id" = ? order by "seq"', [chat_id]
-    ).fetchall()
-    return [message_of(row) for row in rows]
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A message's place in its chat."""
+
+    id: str
+    parent_id: str | None
+    turn: int
+    role: str
+    status: str
 
 
-def find_turn(cursor: Cursor, chat_id: str, message_id: str | None) -> tuple[Message, ...]:
-    """The turn that this message belongs to, the last one for None: question, and answer if any.
+def begin_again(
+    cursor: Cursor,
+    chat_id: str,
+    message_id: str | None,
+    text: str | None,
+    *,
+    recall: Callable[[Message], Message],
+    **common: Any,
+) -> Begun:
+    """The turn of a message, or the last one, begun once more beside itself.
 
-    Raises ConfigError for a message that is not this chat's.
+    With text that is asked, and what else was sent with the question goes with it; without, the
+    question as it was. `recall` fills in what was said and is not stored. Raises ConfigError
+    where there is nothing to ask again.
     """
-    found = {message.id: message for message in load_all(cursor, chat_id)}
-    id_ = _head(cursor, chat_id) if message_id is None else str(message_id)
-    message = found.get(id_ or "")
-    if message is None:
-        what = "turn yet. Ask something first" if message_id is None else f"message {message_id!r}"
-        raise ConfigError(f"This chat has no {what}.")
-    user = found[message.parent_id or ""] if message.role == "assistant" else message
-    answers = (m for m in found.values() if m.parent_id == user.id and m.role == "assistant")
-    return (user, *answers)
+    recover(cursor, chat_id=chat_id)
+    nodes = _nodes(cursor, chat_id)
+    row = load_chat_row(cursor, chat_id)
+    at = message_id or (row.head_message_id if row else None)
+    if at is None:
+        raise ConfigError("This chat has no turn to ask again. Ask something first.")
+    asked = _question_of(nodes, at)
+    user = recall(load_branch(cursor, chat_id, asked.id)[-1])
+    if text is None and user.content_removed_at is not None:
+        raise ConfigError("What was asked in this turn is not stored. Give it again with edit().")
+    content = user.content if text is None else text
+    parts = user.parts if text is None else _with_text(user.parts, text)
+    return begin_turn(cursor, chat_id, parts, content, after=After(asked.parent_id), **common)
 
 
-def _head(cursor: Cursor, chat_id: str) -> str | None:
-    rows = cursor.execute(
-        'select "head_message_id"::varchar from "chats" where "id" = ?', [chat_id]
-    ).fetchall()
-    return rows[0][0] if rows else None
-
-
-def set_head(cursor: Cursor, chat_id: str, head: str | None) -> None:
-    """Have the chat go on after that message."""
-    cursor.execute('update "chats" set "head_message_id" = ? where "id" = ?', [head, chat_id])
-
-
-def siblings(cursor: Cursor, chat_id: str, message_id: str) -> list[str]:
-    """The ids of the questions asked in the place of that message's, itself among them."""
-    user, *_ = find_turn(cursor, chat_id, message_id)
-    return [
-        message.id
-        for message in load_all(cursor, chat_id)
-        if message.role == "user" and message.parent_id == user.parent_id
-    ]
+def _with_text(parts: tuple[Part, ...], text: str) -> tuple[Part, ...]:
+    """The parts with this text where the first one was, and all that is no text."""
+    at = next((at for at, part in enumerate(parts) if isinstance(part, Text)), 0)
+    before, after = (
+        tuple(part for part in some if not isinstance(part, Text))
+        for some in (parts[:at], parts[at:])
+    )
+    return (*before, Text(text), *after)
 
 
 def switch_branch(cursor: Cursor, chat_id: str, message_id: str) -> None:
-    """Have the chat go on at the end of the branch through that message.
+    """Have the chat go on with the branch through this message that was last active."""
+    nodes = _nodes(cursor, chat_id)
+    node = _node_of(nodes, message_id)
+    _refuse_pending(cursor, chat_id)
+    _go_on_after(cursor, chat_id, _last_after(nodes, node.id))
 
-    Where it forks further on, the latest fork is taken. Raises ChatBusy while a turn runs.
+
+def sibling_ids(cursor: Cursor, chat_id: str, message_id: str) -> list[str]:
+    """The questions that were asked in one place, that of the message's turn among them."""
+    nodes = _nodes(cursor, chat_id)
+    asked = _question_of(nodes, message_id)
+    return [
+        node.id
+        for node in nodes.values()
+        if node.role == "user" and node.parent_id == asked.parent_id
+    ]
+
+
+def delete_turn_rows(cursor: Cursor, chat_id: str, message_id: str) -> None:
+    """Delete a turn but for its requests: they were paid for, and stay in the chat's sums.
+
+    What followed it follows what was before it. If nothing did, the chat goes on there.
     """
-    recover(cursor, chat_id=chat_id)
-    find_turn(cursor, chat_id, message_id)
-    latest = {message.parent_id: message.id for message in load_all(cursor, chat_id)}
-    end = message_id
-    while end in latest:
-        end = latest[end]
-    set_head(cursor, chat_id, end)
-
-
-def copy_branch(cursor: Cursor, chat_id: str, message_id: str | None, new_chat_id: str) -> None:
-    """Copy a branch up to and including that message's turn into a chat that has none."""
-    turn = find_turn(cursor, chat_id, message_id)
-    if turn[-1].status == "pending":
-        raise ChatBusy("That turn is still being answered. Fork it when it has ended, or stop it.")
-    parent = None
-    numbers: dict[int, int] = {}
-    for seq, message in enumerate(load_branch(cursor, chat_id, turn[-1].id), start=1):
-        copy = replace(
-            message, id=new_id(), chat_id=new_chat_id, parent_id=parent, seq=seq,
-            turn=numbers.setdefault(message.turn, len(numbers) + 1),
-        )  # fmt: skip
-        insert_copy(cursor, copy)
-        parent = copy.id
-    set_head(cursor, new_chat_id, parent)
-
-
-def insert_copy(cursor: Cursor, message: Message) -> None:
-    """Insert a message as it is, answers with all that was counted of them."""
-    if message.role == "user":
-        insert_messages(cursor, (message, None))
-        if message.status == "failed":
-            cursor.execute(
-                """
-                update "messages" set "status" = 'failed', "error" = (
-                  select any_value("error") from "messages" where "id" = ?
-                ) where "id" = ?
-                """,
-                [message.id, message.id],
-            )
-        return
-    insert_messages(cursor, (replace(message, status="pending"), None))
-    update_assistant(cursor, message, WHOLE)
-
-
-def delete_turn(cursor: Cursor, chat_id: str, message_id: str) -> None:
-    """Delete a turn and all its rows, as a purge would; what came after it follows what came
-    before it. Raises ChatBusy while the turn runs."""
-    recover(cursor, chat_id=chat_id)
-    user, *answers = find_turn(cursor, chat_id, message_id)
-    gone = [user.id, *(answer.id for answer in answers)]
-    head = _head(cursor, chat_id)
-    for id_ in gone:
+    nodes = _nodes(cursor, chat_id)
+    asked = _question_of(nodes, message_id)
+    _refuse_pending(cursor, chat_id, asked.turn)
+    gone = [node.id for node in nodes.values() if node.turn == asked.turn]
+    row = load_chat_row(cursor, chat_id)
+    for table in ("tool_calls", "feedback"):
         cursor.execute(
-            'update "messages" set "parent_id" = ? where "chat_id" = ? and "parent_id" = ? '
-            """and "role" = 'user'""",
-            [user.parent_id, chat_id, id_],
+            f'delete from "{table}" where "chat_id" = ? and list_contains(?::uuid[], "message_id")',
+            [chat_id, gone],
         )
-        cursor.execute('delete from "feedback" where "message_id" = ?', [id_])
-    for table in ("tool_calls", "requests", "messages"):
-        cursor.execute(
-            f'delete from "{table}" where "chat_id" = ? and "turn" = ?', [chat_id, user.turn]
+    cursor.execute('delete from "tool_calls" where "chat_id" = ? and "turn" = ?',
+                   [chat_id, asked.turn])  # fmt: skip
+    cursor.execute(
+        'delete from "messages" where "chat_id" = ? and "turn" = ?', [chat_id, asked.turn]
+    )
+    cursor.execute(
+        """
+        update "messages" set "parent_id" = ?
+        where "chat_id" = ? and list_contains(?::uuid[], "parent_id")
+        """,
+        [asked.parent_id, chat_id, gone],
+    )
+    if row is not None and row.head_message_id in gone:
+        _go_on_after(cursor, chat_id, _last_after(_nodes(cursor, chat_id), asked.parent_id))
+
+
+def fork_rows(cursor: Cursor, chat_id: str, at: str | None) -> tuple[str, Mapping[str, str]]:
+    """Copy a chat and its branch up to a message's turn; the new id, and new ids by old ones.
+
+    Requests and tool calls are not copied: what was paid, and what ran, was so once.
+    """
+    row = load_chat_row(cursor, chat_id)
+    head = row.head_message_id if row else None
+    if at is not None:
+        nodes = _nodes(cursor, chat_id)
+        turn = _question_of(nodes, at).turn
+        head = [node.id for node in nodes.values() if node.turn == turn][-1]
+    branch = load_branch(cursor, chat_id, head)
+    if branch and branch[-1].status == "pending":
+        raise ChatBusy("The last turn to be copied is running. Wait for it, or stop it.")
+    new = {message.id: new_id() for message in branch}
+    fork_id, now = new_id(), utc_now()
+    cursor.execute(
+        """
+        insert into "chats" by name
+        select * replace (
+          ?::uuid as "id", "name" || ' (fork)' as "name", ?::uuid as "head_message_id",
+          ?::timestamp as "created_at", ?::timestamp as "updated_at",
+          null::timestamp as "archived_at", null::timestamp as "pinned_at"
         )
-    if head in gone:
-        left = {message.parent_id: message.id for message in load_all(cursor, chat_id)}
-        end = user.parent_id
-        while end in left:
-            end = left[end]
-        set_head(cursor, chat_id, end)
+        from "chats" where "id" = ?
+        """,
+        [fork_id, new.get(head or ""), now, now, chat_id],
+    )
+    turns = {turn: at for at, turn in enumerate(dict.fromkeys(m.turn for m in branch), start=1)}
+    cursor.execute(
+        """
+        insert into "messages" by name
+        select m.* replace (
+          c."new_id" as "id", ?::uuid as "chat_id", c."new_parent_id" as "parent_id",
+          c."new_seq" as "seq", c."new_turn" as "turn", null::uuid as "parent_tool_call_id"
+        )
+        from "messages" as m
+        join (
+          select
+            unnest(?::uuid[]) as "old_id", unnest(?::uuid[]) as "new_id",
+            unnest(?::uuid[]) as "new_parent_id", unnest(?::bigint[]) as "new_seq",
+            unnest(?::bigint[]) as "new_turn"
+        ) as c on c."old_id" = m."id"
+        where m."chat_id" = ?
+        order by c."new_seq"
+        """,
+        [
+            fork_id, list(new), list(new.values()),
+            [new.get(message.parent_id or "") for message in branch],
+            list(range(1, len(branch) + 1)), [turns[message.turn] for message in branch], chat_id,
+        ],
+    )  # fmt: skip
+    return fork_id, new
+
+
+def recall_copies(remembered: Mapping[str, Message], new: Mapping[str, str]) -> dict[str, Message]:
+    """What a chat remembers of messages, under the ids of their copies."""
+    return {new[id_]: replace(m, id=new[id_]) for id_, m in remembered.items() if id_ in new}
+
+
+def answer_id(cursor: Cursor, chat_id: str, message_id: str) -> str:
+    """The id of an answer of this chat; raises for a message that is none, or not whole yet."""
+    node = _node_of(_nodes(cursor, chat_id), message_id)
+    if node.role != "assistant":
+        raise ConfigError(f"Message {message_id!r} is a question. Rate the answer to it.")
+    if node.status == "pending":
+        raise ChatBusy("The answer to be rated is still coming. Wait for it.")
+    return node.id
+
+
+def _nodes(cursor: Cursor, chat_id: str) -> dict[str, Node]:
+    """Every message of the chat by id, in order."""
+    rows = cursor.execute(
+        """
+        select "id"::varchar, "parent_id"::varchar, "turn", "role", "status"
+        from "messages"
+        where "chat_id" = ?
+        order by "seq"
+        """,
+        [chat_id],
+    ).fetchall()
+    return {row[0]: Node(*row) for row in rows}
+
+
+def _node_of(nodes: Mapping[str, Node], message_id: str) -> Node:
+    node = nodes.get(str(message_id).lower())
+    if node is None:
+        raise ConfigError(
+            f"No message of this chat has the id {message_id!r}. chat.messages(as_frame=True) "
+            "shows them all."
+        )
+    return node
+
+
+def _question_of(nodes: Mapping[str, Node], message_id: str) -> Node:
+    node = _node_of(nodes, message_id)
+    return next(
+        other for other in nodes.values() if other.turn == node.turn and other.role == "user"
+    )
+
+
+def _last_after(nodes: Mapping[str, Node], id_: str | None) -> str | None:
+    """The last of all that follow a message: it comes after every branching, so it is a leaf."""
+    reached, last = {id_}, id_
+    for node in nodes.values():
+        if node.parent_id in reached:
+            reached.add(node.id)
+            last = node.id
+    return last
+
+
+def _go_on_after(cursor: Cursor, chat_id: str, head: str | None) -> None:
+    cursor.execute('update "chats" set "head_message_id" = ? where "id" = ?', [head, chat_id])
+
+
+def _refuse_pending(cursor: Cursor, chat_id: str, turn: int | None = None) -> None:
+    """Raise ChatBusy while a turn of the chat runs; one that a dead process left is ended."""
+    recover(cursor)
+    rows = cursor.execute(
+        """
+        select 1 from "messages"
+        where "chat_id" = $chat_id and "status" = 'pending' and coalesce("turn" = $turn, true)
+        """,
+        {"chat_id": chat_id, "turn": turn},
+    ).fetchall()
+    if rows:
+        raise ChatBusy("This chat is answering. Wait for it, or stop it.")

@@ -194,7 +194,7 @@ def archive_chat(cursor: Cursor, chat_id: str, *, archived: bool) -> None:
 
 
 def pin_chat(cursor: Cursor, chat_id: str, *, pinned: bool) -> None:
-    """Show a chat above the others, or among them; nothing else about it changes."""
+    """Pin a chat above the others, or take it down again; nothing else about it changes."""
     update_chat(cursor, chat_id, {"pinned_at": utc_now() if pinned else None})
 
 

@@ -153,14 +153,14 @@ def _remove_content(cursor: Cursor, cutoff: datetime, dry_run: bool) -> Purged:
             cursor.execute(f'update "{table}" set {REDUCED[table]} where {where}', params)
     if not dry_run:
         cursor.execute(
-            f'update "feedback" set "note" = null where {_of_old_turns()}', {"cutoff": cutoff}
+            f"""
+            update "feedback" set "note" = null
+            where "note" is not null
+              and "message_id" in (select "id" from "messages" where {_in_old_turns("messages")})
+            """,
+            {"cutoff": cutoff},
         )
     return Purged(counts)
-
-
-def _of_old_turns() -> str:
-    """Ratings of old turns: they know their message only."""
-    return f'"message_id" in (select "id" from "messages" where {_in_old_turns("messages")})'
 
 
 def _remove_turns(cursor: Cursor, cutoff: datetime, dry_run: bool) -> Purged:
@@ -179,7 +179,10 @@ def _remove_turns(cursor: Cursor, cutoff: datetime, dry_run: bool) -> Purged:
     if not dry_run:
         _lead_past(cursor, cutoff)
         cursor.execute(
-            f'delete from "feedback" where {_of_old_turns()} or {_in_old_chats("chat_id")}',
+            f"""
+            delete from "feedback"
+            where "message_id" in (select "id" from "messages" where {gone["messages"]})
+            """,
             {"cutoff": cutoff},
         )
     counts = {}

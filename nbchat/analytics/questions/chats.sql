@@ -5,7 +5,7 @@
 -- columns  id, name, model, turns, cost_usd (US dollars of the priced requests; NULL if none is, or if the
 --          chat's requests are not recorded), cost_complete, created_at, updated_at (last turn), archived_at,
 --          metadata (JSON text), pinned
--- order    the pinned ones first, each the latest first; no row for an empty store
+-- order    pinned ones first, the latest of both first; no row for an empty store
 with "_chosen" as (
   select
     "id", "name", "model", "created_at", "updated_at", "archived_at", "metadata",

@@ -1,7 +1,7 @@
-"""What a chat is set to: its model, instructions, tools and options, changed one call at a time.
+"""What somebody chose for a chat: settings that can be changed later, and where they are stored.
 
-Invariant: every change is stored before the call returns, and only what changed is written:
-another object of the chat, in whatever process, may have changed the rest.
+Invariant: what a method changes is in the store before it returns, key by key, because another
+object of the chat may have changed the rest.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from nbchat.asking import Unstored
 from nbchat.default_model import all_keys
+from nbchat.hooks import Hooked
 from nbchat.options import (
     ChatSettings,
     changed,
@@ -27,18 +28,18 @@ from nbchat.store.values import hide
 from nbchat.tools import by_name
 
 
-class Configured:
-    """The settings of a chat; each method stores its change at once, and returns the chat."""
+class Chosen(Hooked):
+    """What can be chosen for a chat; each method stores it at once and returns the chat."""
 
-    id: str
     store: Store
+    id: str
     name: str | None
     model: str
     provider: str
     instructions: str | None
     metadata: Mapping[str, Any]
-    _settings: ChatSettings
     _own: Unstored
+    _settings: ChatSettings
 
     def with_tool(self, tool: Any) -> Self:
         """Let the model call one more tool; one of the same name is replaced."""
@@ -130,13 +131,15 @@ class Configured:
         return self
 
     def pin(self) -> Self:
-        """Have `list_chats()` and the panel's drawer show the chat above the others."""
-        self.store.transact(lambda cursor: pin_chat(cursor, self.id, pinned=True))
-        return self
+        """Have `list_chats()` show the chat above those that are not pinned."""
+        return self._pin(True)
 
     def unpin(self) -> Self:
-        """Put the chat back among the others."""
-        self.store.transact(lambda cursor: pin_chat(cursor, self.id, pinned=False))
+        """Have `list_chats()` show the chat in its order again."""
+        return self._pin(False)
+
+    def _pin(self, pinned: bool) -> Self:
+        self.store.transact(lambda cursor: pin_chat(cursor, self.id, pinned=pinned))
         return self
 
     def update_metadata(self, patch: Mapping[str, Any]) -> Self:
