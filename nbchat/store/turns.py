@@ -40,7 +40,8 @@ class Begun:
     """A turn that has its two rows; `history` is what came before it, first to last.
 
     `files` are the bytes that its messages name, by digest. One that goes on has `requests` and
-    tool `calls` already, the latest of each call, and maybe a reply that was `cut_off`, which is not part of the assistant's message any more.
+    tool `calls` already, the latest of each call, and maybe a reply that was `cut_off`, which is
+    not part of the assistant's message any more.
     """
 
     user: Message
