@@ -19,7 +19,8 @@ from nbchat.events import (
     ToolStartEvent,
 )
 from nbchat.messages import Message, Thinking
-from nbchat.render.markdown import block_starts, render_blocks
+from nbchat.render.blocks import Block, message_blocks, segment_blocks, text_blocks
+from nbchat.render.markdown import block_starts, html_blocks
 from nbchat.render.plain import clean, one_line
 from nbchat.render.transcript import (
     ShownKey,
@@ -36,6 +37,7 @@ from nbchat.render.values import render_value
 
 RUNNING = "running…"
 WAITING = "needs approval"
+AWAITED = "waiting…"
 INTERVAL_S = 1 / 15
 SLOW_S = 0.02
 
@@ -59,9 +61,10 @@ class GrowingText:
     below its use shows as text until the final rendering.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, math: bool = False) -> None:
+        self._math = math
         self._pieces: list[str] = []
-        self._finished = ""
+        self._finished: list[str] = []
         self._links: dict[str, Any] = {}
         self._lines = ""  # whole lines, cleaned, of the blocks not finished
         self._rest = ""  # the last line, as it came
@@ -74,27 +77,55 @@ class GrowingText:
 
     def html(self) -> str:
         """The text so far."""
+        return "".join(self.blocks())
+
+    def blocks(self) -> list[str]:
+        """The text so far, one string of HTML per top-level block."""
         cut = max(block_starts(self._lines), default=0)
         if cut:
-            self._finished += render_blocks(self._lines[:cut], {"references": self._links})
+            self._finished += html_blocks(
+                self._lines[:cut], {"references": self._links, "math": self._math}
+            )
             self._lines = self._lines[cut:]
-        links = {"references": dict(self._links)}
-        return self._finished + render_blocks(self._lines + clean(self._rest), links)
+        links = {"references": dict(self._links), "math": self._math}
+        return self._finished + html_blocks(self._lines + clean(self._rest), links)
 
     def plain(self) -> str:
         """The text so far, as it is."""
         return clean("".join(self._pieces))
 
 
-class LiveAnswer:
-    """One turn's answer, from its events."""
+def progressed(
+    row: ToolRow, event: ToolStartEvent | ApprovalEvent | ToolProgressEvent, status: str
+) -> ToolRow:
+    """The open row of a call as far as the event says."""
+    asks = isinstance(event, ApprovalEvent)
+    return replace(
+        row,
+        status=status,
+        arguments=row.arguments if isinstance(event, ToolProgressEvent) else event.arguments,
+        asks=asks,
+        question=event.question if isinstance(event, ApprovalEvent) else None,
+        progress=one_line(str(event.progress), 300) if isinstance(event, ToolProgressEvent) else "",
+    )
 
-    def __init__(self, *, footer: bool = False) -> None:
+
+def placed(item: Thinking | ToolRow, place: int) -> Thinking | ToolRow:
+    """A tool call that has no id of its own is known by its place in the answer."""
+    return replace(item, place=f"0.{place}") if isinstance(item, ToolRow) else item
+
+
+class LiveAnswer:
+    """One turn's answer, from its events; with `math` its formulas are drawn as MathML."""
+
+    def __init__(self, *, footer: bool = False, math: bool = False) -> None:
         self._footer = footer
+        self._math = math
         self._segments: list[GrowingText | Thinking | ToolRow] = []
         self._shown: dict[ShownKey, str] = {}
-        self._notice = "waiting…"
+        self._notice = AWAITED
         self._message: Message | None = None
+        self._is_ended = False
 
     def feed(self, event: Event) -> None:
         """Take the next event."""
@@ -121,6 +152,7 @@ class LiveAnswer:
     def end(self, reason: str) -> None:
         """Say why no message comes; what was shown stays, tools that still ran are stopped."""
         self._notice = reason
+        self._is_ended = True
         self._segments = [
             replace(item, status="stopped", is_open=False)
             if isinstance(item, ToolRow) and item.is_open
@@ -138,6 +170,22 @@ class LiveAnswer:
         ]
         return framed([*pieces, render_note(self._notice)] if self._notice else pieces)
 
+    def blocks(self) -> list[Block]:
+        """The answer so far as the panel's blocks, once done the stored message's."""
+        if self._message is not None:
+            rows = [item for item in self._segments if isinstance(item, ToolRow)]
+            return message_blocks(self._message, shown=self._shown, rows=rows, math=self._math)
+        blocks: list[Block] = []
+        for place, item in enumerate(self._segments):
+            if isinstance(item, GrowingText):
+                blocks += text_blocks(item.blocks())
+                continue
+            is_open = not self._is_ended and place == len(self._segments) - 1
+            blocks += segment_blocks(placed(item, place), is_open=is_open)
+        if self._notice not in ("", AWAITED):
+            blocks.append({"kind": "note", "text": clean(self._notice)})
+        return blocks
+
     def plain(self) -> str:
         """The same as text for a terminal."""
         if self._message is not None:
@@ -151,7 +199,7 @@ class LiveAnswer:
     def _add_text(self, text: str) -> None:
         last = self._segments[-1] if self._segments else None
         if not isinstance(last, GrowingText):
-            last = GrowingText()
+            last = GrowingText(math=self._math)
             self._segments.append(last)
         last.feed(text)
 
@@ -168,14 +216,13 @@ class LiveAnswer:
         """The row of that call, a new one if it has none yet, is as far as the event says."""
         found = self._open_row(event)
         if found is not None and not (isinstance(event, ToolStartEvent) and not event.call_id):
-            self._segments[found] = replace(self._row_at(found), status=status)
+            self._segments[found] = progressed(self._row_at(found), event, status)
             return
         arguments = {} if isinstance(event, ToolProgressEvent) else event.arguments
-        self._segments.append(
-            ToolRow(
-                event.name, arguments, status, None, event.tool_call_id, event.call_id, is_open=True
-            )
+        row = ToolRow(
+            event.name, arguments, status, None, event.tool_call_id, event.call_id, is_open=True
         )
+        self._segments.append(progressed(row, event, status))
 
     def _end_tool(self, event: ToolEndEvent) -> None:
         """The running row of that call ends."""
@@ -185,10 +232,16 @@ class LiveAnswer:
             self._shown[event.name, event.tool_call_id, result or ""] = shown
         found = self._open_row(event)
         if found is None:
-            self._segments.append(ToolRow(event.name, {}, "", None, event.tool_call_id))
+            row = ToolRow(event.name, event.arguments, "", None, event.tool_call_id, event.call_id)
+            self._segments.append(row)
             found = len(self._segments) - 1
         self._segments[found] = replace(
-            self._row_at(found), status=event.status, result=result, is_open=False, shown=shown
+            self._row_at(found),
+            status=event.status,
+            result=result,
+            is_open=False,
+            shown=shown,
+            duration_ms=event.duration_ms,
         )
 
     def _open_row(self, event: Any) -> int | None:
