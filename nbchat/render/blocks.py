@@ -1,19 +1,20 @@
-"""A message as the panel shows it: a list of blocks, one for every piece that changes by itself.
+"""What the panel shows of a message: a list of blocks, as JSON, that change one at a time.
 
-Invariant: only a field named `html` holds HTML, made and cleaned by this room; all other strings
-are shown as they are. A text has one block for each of its top-level Markdown blocks, so that a
-growing answer changes its last ones only.
+Invariant: only `html` holds HTML, and it is safe; every other string is shown as it is. A
+live answer and its stored message give the same text, so that a repaint replaces the blocks
+from the first that changed.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
-from nbchat.messages import File, Image, Message, Text, Thinking
-from nbchat.render.markdown import block_starts, render_blocks
-from nbchat.render.plain import clean, clip, escaped, one_line
+from nbchat.messages import File, Image, Message, Thinking
+from nbchat.render.markdown import markdown_blocks
+from nbchat.render.plain import CONTROLS, SURROGATES, clean, clip, escaped, one_line
 from nbchat.render.transcript import (
     NOTHING_SHOWN,
     Segment,
@@ -21,37 +22,53 @@ from nbchat.render.transcript import (
     ToolRow,
     arguments_of,
     as_shown,
+    folded,
     partial_of,
     segments_of,
 )
 
 Block = dict[str, Any]
+RESULT_LIMIT = 20_000  # characters
+UNSEEN = re.compile(f"{CONTROLS.pattern}|{SURROGATES.pattern}")
+WITHOUT_RESULT = {"pending": "running", "complete": "proposed"}
 
-LONGEST_RESULT = 20_000
-FAILED = "error"
 
+def message_blocks(
+    message: Message,
+    *,
+    shown: Mapping[ShownKey, str] = NOTHING_SHOWN,
+    rows: Sequence[ToolRow] = (),
+    math: bool = True,
+) -> list[Block]:
+    """The blocks of a stored message.
 
-def message_blocks(message: Message, shown: Mapping[ShownKey, str] = NOTHING_SHOWN) -> list[Block]:
-    """The blocks of a stored message; `shown` is safe HTML of what tools returned."""
+    `shown` is as in `render_message`. `rows` are the message's tool calls, in order, with what
+    is known beyond the message: ids, statuses, durations, questions.
+    """
+    known = list(rows)
     blocks: list[Block] = []
-    for at, segment in enumerate(segments_of(message)):
+    for segment in segments_of(message):
         if isinstance(segment, Image | File):
-            _add_chip(blocks, attachment_chip(segment))
-            continue
-        blocks += segment_blocks(as_shown(segment, shown), role=message.role, key=f"t{at}")
-    if partial := partial_of(message):
-        blocks += text_blocks(partial)
-    return blocks
+            add_chip(blocks, attachment_chip(segment))
+        elif isinstance(segment, ToolRow):
+            row = told_apart(segment, message.status)
+            blocks += segment_blocks(as_shown(joined_row(row, taken(row, known)), shown))
+        elif message.role == "user" and not isinstance(segment, Thinking):
+            blocks.append({"kind": "user", "text": clean(segment.text), "chips": []})
+        else:
+            blocks += segment_blocks(segment, math=math)
+    return blocks + text_blocks(markdown_blocks(partial_of(message), math=math))
 
 
-def _add_chip(blocks: list[Block], chip: Block) -> None:
+def add_chip(blocks: list[Block], chip: Block) -> None:
+    """Put what was attached beneath the user's words."""
     if not blocks or blocks[-1]["kind"] != "user":
         blocks.append({"kind": "user", "text": "", "chips": []})
     blocks[-1]["chips"].append(chip)
 
 
 def attachment_chip(part: Image | File) -> Block:
-    """What was attached, on a line beneath the words."""
+    """What was attached, in a few words."""
     return {
         "id": part.digest,
         "label": one_line(part.name, 60) or part.media_type,
@@ -63,81 +80,114 @@ def attachment_chip(part: Image | File) -> Block:
     }
 
 
-def segment_blocks(
-    segment: Segment, *, role: str = "assistant", key: str = "", is_open: bool = False
-) -> list[Block]:
+def segment_blocks(segment: Segment, *, is_open: bool = False, math: bool = True) -> list[Block]:
     """The blocks of one run of text or thinking, or of one tool call."""
     if isinstance(segment, ToolRow):
-        return [tool_block(segment, segment.call_id or key)]
+        return [tool_block(segment)]
     if isinstance(segment, Thinking):
         label = "Thinking…" if is_open else "Thought"
         return [{"kind": "think", "text": clean(segment.text), "open": is_open, "label": label}]
-    if not isinstance(segment, Text):
+    if isinstance(segment, Image | File):
         return []
-    if role == "user":
-        return [{"kind": "user", "text": clean(segment.text), "chips": []}]
-    return text_blocks(segment.text)
+    return text_blocks(markdown_blocks(segment.text, math=math))
 
 
-def text_blocks(text: str) -> list[Block]:
-    """The blocks of a whole text: a link may be defined anywhere in it."""
-    cleaned, links = clean(text), {"references": {}}  # type: ignore[var-annotated]
-    render_blocks(cleaned, links)
-    cuts = [0, *block_starts(cleaned)[1:], len(cleaned)]
-    pieces = [cleaned[start:end] for start, end in pairwise(cuts)]
-    known = links["references"]
-    return html_blocks([render_blocks(piece, {"references": dict(known)}) for piece in pieces])
+def text_blocks(htmls: Iterable[str]) -> list[Block]:
+    """Blocks of safe HTML."""
+    return [{"kind": "text", "html": html} for html in htmls]
 
 
-def html_blocks(pieces: Sequence[str]) -> list[Block]:
-    """A block for each piece of safe HTML that shows something."""
-    return [{"kind": "text", "html": html} for html in pieces if html.strip()]
-
-
-def tool_block(row: ToolRow, key: str, *, ask: Block | None = None, progress: str = "") -> Block:
-    """A tool call; `ask` is the question whether it may run."""
-    arguments = clean(arguments_of(row))
-    result = "" if row.result is None else f"<pre>{escaped(clip(row.result, LONGEST_RESULT))}</pre>"
+def tool_block(row: ToolRow) -> Block:
+    """The block of a tool call."""
     return {
         "kind": "tool",
-        "key": key,
+        "key": row.call_id or row.place,
         "name": one_line(row.name, 100),
-        "brief": one_line(arguments, 120),
-        "status": FAILED if row.status == "failed" else row.status,
+        "brief": one_line(arguments_of(row), 120),
+        "status": clean(state_of(row)),
         "ms": None if row.duration_ms is None else round(row.duration_ms),
-        "args": arguments_in_full(row),
-        "html": row.shown or result,
-        "progress": progress,
-        "ask": ask,
+        "args": arguments_text(row.arguments),
+        "html": result_html(row),
+        "progress": row.progress if row.is_open else "",
+        "ask": ask_of(row) if row.is_open and row.asks else None,
     }
 
 
-def arguments_in_full(row: ToolRow) -> str:
-    """All arguments as indented JSON, or the raw text that could not be read."""
-    if isinstance(row.arguments, str):
-        return clean(row.arguments)
-    return clean(json.dumps(row.arguments, ensure_ascii=False, indent=2, default=str))
+def state_of(row: ToolRow) -> str:
+    """The row's status in one word or two."""
+    if not row.is_open:
+        return row.status
+    return "needs approval" if row.asks else "running"
 
 
-def approval_nonce(call_id: str, arguments: Any) -> str:
-    """What binds an approval to the very call and arguments that were shown."""
-    said = json.dumps([call_id, arguments], sort_keys=True, default=str)
-    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def ask_block(call_id: str, arguments: Any, question: str | None) -> Block:
-    """The question that a tool row asks."""
+def ask_of(row: ToolRow) -> Block:
+    """What somebody is asked, with the nonce that binds the answer to what is shown."""
     return {
-        "call": call_id,
-        "nonce": approval_nonce(call_id, arguments),
-        "question": clean(question or ""),
-        "always": not question,
+        "call": row.call_id,
+        "nonce": approval_nonce(row.call_id, row.arguments),
+        "question": clean(row.question or ""),
+        "always": row.question is None,
     }
+
+
+def approval_nonce(call_id: str, arguments: dict[str, Any] | str) -> str:
+    """The same for one call with the same arguments only, so that what is shown is approved."""
+    text = json.dumps([call_id, arguments], sort_keys=True, default=str)
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def arguments_text(arguments: dict[str, Any] | str) -> str:
+    """The arguments, complete; a character that would not be seen stands as its escape."""
+    whole = isinstance(arguments, str)
+    text = arguments if whole else json.dumps(arguments, ensure_ascii=False, indent=2, default=str)
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", str(text))
+
+
+def result_html(row: ToolRow) -> str:
+    """Safe HTML of the result; beside a table or a picture its text is folded."""
+    if row.result is None:
+        return row.shown
+    text = f"<pre>{escaped(clip(row.result, RESULT_LIMIT))}</pre>"
+    return row.shown + folded("tool", "As text", text) if row.shown else text
+
+
+def told_apart(row: ToolRow, message_status: str) -> ToolRow:
+    """A stored row whose status is the panel's word."""
+    if row.status == "failed":
+        return replace(row, status="error")
+    if row.status == "no result":
+        return replace(row, status=WITHOUT_RESULT.get(message_status, "stopped"))
+    return row
+
+
+def taken(row: ToolRow, known: list[ToolRow]) -> ToolRow | None:
+    """The first of the known rows that is the same call, taken out of them."""
+    call = (row.name, row.tool_call_id)
+    found = next((item for item in known if (item.name, item.tool_call_id) == call), None)
+    if found is not None:
+        known.remove(found)
+    return found
+
+
+def joined_row(row: ToolRow, known: ToolRow | None) -> ToolRow:
+    """The stored row with what else is known of its call."""
+    if known is None:
+        return row
+    return replace(
+        row,
+        status=known.status or row.status,
+        call_id=known.call_id,
+        is_open=known.is_open and row.result is None,
+        asks=known.asks,
+        question=known.question,
+        duration_ms=known.duration_ms,
+    )
 
 
 def changed_from(old: Sequence[Block], new: Sequence[Block]) -> int | None:
-    """The index of the first block that differs, None if none does."""
-    for at, (before, after) in enumerate(zip(old, new, strict=False)):
-        if before != after:
-            return at
-    return None if len(old) == len(new) else min(len(old), len(new))
+    """The index of the first block that changed, None when all are equal."""
+    pairs = zip(old, new, strict=False)
+    same = next((index for index, (a, b) in enumerate(pairs) if a != b), None)
+    if same is not None or len(old) == len(new):
+        return same
+    return min(len(old), len(new))

@@ -5,7 +5,6 @@ Finished blocks are rendered once, so that repainting costs the last block, not 
 """
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 from nbchat.events import (
@@ -20,15 +19,8 @@ from nbchat.events import (
     ToolStartEvent,
 )
 from nbchat.messages import Message, Thinking
-from nbchat.render.blocks import (
-    Block,
-    ask_block,
-    html_blocks,
-    message_blocks,
-    segment_blocks,
-    tool_block,
-)
-from nbchat.render.markdown import block_starts, render_blocks
+from nbchat.render.blocks import Block, message_blocks, segment_blocks, text_blocks
+from nbchat.render.markdown import block_starts, html_blocks
 from nbchat.render.plain import clean, one_line
 from nbchat.render.transcript import (
     ShownKey,
@@ -45,6 +37,7 @@ from nbchat.render.values import render_value
 
 RUNNING = "running…"
 WAITING = "needs approval"
+AWAITED = "waiting…"
 INTERVAL_S = 1 / 15
 SLOW_S = 0.02
 
@@ -68,7 +61,8 @@ class GrowingText:
     below its use shows as text until the final rendering.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, math: bool = False) -> None:
+        self._math = math
         self._pieces: list[str] = []
         self._finished: list[str] = []
         self._links: dict[str, Any] = {}
@@ -81,36 +75,57 @@ class GrowingText:
         lines, newline, self._rest = (self._rest + text).rpartition("\n")
         self._lines += clean(lines + newline)
 
-    def blocks(self) -> list[str]:
-        """The text so far, one piece of HTML for each top-level block."""
-        cuts = [0, *block_starts(self._lines)[1:]]
-        for start, end in pairwise(cuts):
-            links = {"references": self._links}
-            self._finished.append(render_blocks(self._lines[start:end], links))
-        self._lines = self._lines[cuts[-1] :]
-        links = {"references": dict(self._links)}
-        return [*self._finished, render_blocks(self._lines + clean(self._rest), links)]
-
     def html(self) -> str:
         """The text so far."""
         return "".join(self.blocks())
+
+    def blocks(self) -> list[str]:
+        """The text so far, one string of HTML per top-level block."""
+        cut = max(block_starts(self._lines), default=0)
+        if cut:
+            self._finished += html_blocks(
+                self._lines[:cut], {"references": self._links, "math": self._math}
+            )
+            self._lines = self._lines[cut:]
+        links = {"references": dict(self._links), "math": self._math}
+        return self._finished + html_blocks(self._lines + clean(self._rest), links)
 
     def plain(self) -> str:
         """The text so far, as it is."""
         return clean("".join(self._pieces))
 
 
-class LiveAnswer:
-    """One turn's answer, from its events."""
+def progressed(
+    row: ToolRow, event: ToolStartEvent | ApprovalEvent | ToolProgressEvent, status: str
+) -> ToolRow:
+    """The open row of a call as far as the event says."""
+    asks = isinstance(event, ApprovalEvent)
+    return replace(
+        row,
+        status=status,
+        arguments=row.arguments if isinstance(event, ToolProgressEvent) else event.arguments,
+        asks=asks,
+        question=event.question if isinstance(event, ApprovalEvent) else None,
+        progress=one_line(str(event.progress), 300) if isinstance(event, ToolProgressEvent) else "",
+    )
 
-    def __init__(self, *, footer: bool = False) -> None:
+
+def placed(item: Thinking | ToolRow, place: int) -> Thinking | ToolRow:
+    """A tool call that has no id of its own is known by its place in the answer."""
+    return replace(item, place=f"0.{place}") if isinstance(item, ToolRow) else item
+
+
+class LiveAnswer:
+    """One turn's answer, from its events; with `math` its formulas are drawn as MathML."""
+
+    def __init__(self, *, footer: bool = False, math: bool = False) -> None:
         self._footer = footer
+        self._math = math
         self._segments: list[GrowingText | Thinking | ToolRow] = []
         self._shown: dict[ShownKey, str] = {}
-        self._asks: dict[str, Block] = {}
-        self._progress: dict[str, str] = {}
-        self._notice = "waiting…"
+        self._notice = AWAITED
         self._message: Message | None = None
+        self._is_ended = False
 
     def feed(self, event: Event) -> None:
         """Take the next event."""
@@ -123,12 +138,8 @@ class LiveAnswer:
             case ToolStartEvent():
                 self._set_tool(event, RUNNING)
             case ApprovalEvent():
-                self._asks[event.call_id] = ask_block(
-                    event.call_id, event.arguments, event.question
-                )
                 self._set_tool(event, f"{WAITING}: {event.question}" if event.question else WAITING)
             case ToolProgressEvent():
-                self._progress[event.call_id] = one_line(str(event.progress), 200)
                 self._set_tool(event, f"{RUNNING} {one_line(str(event.progress), 100)}")
             case ToolEndEvent():
                 self._end_tool(event)
@@ -141,6 +152,7 @@ class LiveAnswer:
     def end(self, reason: str) -> None:
         """Say why no message comes; what was shown stays, tools that still ran are stopped."""
         self._notice = reason
+        self._is_ended = True
         self._segments = [
             replace(item, status="stopped", is_open=False)
             if isinstance(item, ToolRow) and item.is_open
@@ -159,24 +171,20 @@ class LiveAnswer:
         return framed([*pieces, render_note(self._notice)] if self._notice else pieces)
 
     def blocks(self) -> list[Block]:
-        """The answer so far as the panel shows it; once done, the stored message's blocks."""
+        """The answer so far as the panel's blocks, once done the stored message's."""
         if self._message is not None:
-            return message_blocks(self._message, self._shown)
-        last = len(self._segments) - 1
+            rows = [item for item in self._segments if isinstance(item, ToolRow)]
+            return message_blocks(self._message, shown=self._shown, rows=rows, math=self._math)
         blocks: list[Block] = []
-        for at, item in enumerate(self._segments):
+        for place, item in enumerate(self._segments):
             if isinstance(item, GrowingText):
-                blocks += html_blocks(item.blocks())
-            elif isinstance(item, ToolRow):
-                blocks.append(tool_block(item, item.call_id or f"t{at}", **self._asides(item)))
-            else:
-                blocks += segment_blocks(item, is_open=at == last and not self._notice)
-        return [*blocks, {"kind": "note", "text": clean(self._notice)}] if self._notice else blocks
-
-    def _asides(self, row: ToolRow) -> Block:
-        """What a tool row asks, and how far its tool says it is."""
-        asides = {"ask": self._asks.get(row.call_id), "progress": self._progress.get(row.call_id)}
-        return {key: value for key, value in asides.items() if value and row.is_open}
+                blocks += text_blocks(item.blocks())
+                continue
+            is_open = not self._is_ended and place == len(self._segments) - 1
+            blocks += segment_blocks(placed(item, place), is_open=is_open)
+        if self._notice not in ("", AWAITED):
+            blocks.append({"kind": "note", "text": clean(self._notice)})
+        return blocks
 
     def plain(self) -> str:
         """The same as text for a terminal."""
@@ -191,7 +199,7 @@ class LiveAnswer:
     def _add_text(self, text: str) -> None:
         last = self._segments[-1] if self._segments else None
         if not isinstance(last, GrowingText):
-            last = GrowingText()
+            last = GrowingText(math=self._math)
             self._segments.append(last)
         last.feed(text)
 
@@ -208,14 +216,13 @@ class LiveAnswer:
         """The row of that call, a new one if it has none yet, is as far as the event says."""
         found = self._open_row(event)
         if found is not None and not (isinstance(event, ToolStartEvent) and not event.call_id):
-            self._segments[found] = replace(self._row_at(found), status=status)
+            self._segments[found] = progressed(self._row_at(found), event, status)
             return
         arguments = {} if isinstance(event, ToolProgressEvent) else event.arguments
-        self._segments.append(
-            ToolRow(
-                event.name, arguments, status, None, event.tool_call_id, event.call_id, is_open=True
-            )
+        row = ToolRow(
+            event.name, arguments, status, None, event.tool_call_id, event.call_id, is_open=True
         )
+        self._segments.append(progressed(row, event, status))
 
     def _end_tool(self, event: ToolEndEvent) -> None:
         """The running row of that call ends."""
@@ -229,10 +236,13 @@ class LiveAnswer:
             self._segments.append(row)
             found = len(self._segments) - 1
         self._segments[found] = replace(
-            self._row_at(found), status=event.status, result=result, is_open=False, shown=shown,
+            self._row_at(found),
+            status=event.status,
+            result=result,
+            is_open=False,
+            shown=shown,
             duration_ms=event.duration_ms,
-        )  # fmt: skip
-        self._asks.pop(event.call_id, None)
+        )
 
     def _open_row(self, event: Any) -> int | None:
         """Where the first open row of the event's call is: a provider's ids may repeat."""

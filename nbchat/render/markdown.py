@@ -39,12 +39,27 @@ UNWANTED = "script style iframe object embed svg math template noscript form tex
 
 def render_markdown(text: str) -> str:
     """Safe HTML of the text."""
-    return render_blocks(clean(text), {})
+    return "".join(markdown_blocks(text))
 
 
-def render_blocks(text: str, env: Env) -> str:
-    """Safe HTML of cleaned text; link definitions are looked up in `env` and added to it."""
-    return cleaner().clean(parser().render(text, env))
+def markdown_blocks(text: str, *, math: bool = False) -> list[str]:
+    """Safe HTML of the text, one string per top-level block."""
+    return html_blocks(clean(text), {"math": math})
+
+
+def html_blocks(text: str, env: Env) -> list[str]:
+    """Safe HTML per block of cleaned text.
+
+    Link definitions are looked up in `env` and added to it.
+    """
+    blocks: list[str] = []
+    group: list[Token] = []
+    for token in parser().parse(text, env):
+        group.append(token)
+        if token.level == 0 and token.nesting <= 0:
+            blocks.append(cleaner().clean(parser().renderer.render(group, parser().options, env)))
+            group = []
+    return blocks
 
 
 def block_starts(text: str) -> list[int]:

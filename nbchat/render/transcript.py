@@ -32,7 +32,8 @@ class ToolRow:
     """One tool call with what is known of its outcome.
 
     `call_id` is nbchat's own, known while the call runs, which `is_open` says. `shown` is safe
-    HTML of what the tool returned, in place of its text.
+    HTML of what the tool returned, in place of its text. `place` is the call's round and number
+    in it. `asks` says that the call waits for somebody, `question` what for if not to run.
     """
 
     name: str
@@ -43,6 +44,10 @@ class ToolRow:
     call_id: str = ""
     is_open: bool = False
     shown: str = ""
+    place: str = ""
+    progress: str = ""
+    asks: bool = False
+    question: str | None = None
     duration_ms: float | None = None
 
 
@@ -202,7 +207,8 @@ def rows_of(message: Message) -> list[ToolRow]:
             result = results.get((number, seq))
             status = "no result" if result is None else "failed" if result.is_error else "ok"
             content = None if result is None else result.content
-            rows.append(ToolRow(call.name, call.arguments, status, content, call.tool_call_id))
+            row = ToolRow(call.name, call.arguments, status, content, call.tool_call_id)
+            rows.append(replace(row, place=f"{number}.{seq}"))
     return rows
 
 

@@ -258,7 +258,7 @@ class Session:
         goes_on = news.assistant.id in ids
         linear = not self.messages or news.user.parent_id == self.messages[-1].id
         self.running, self._live_id = news.running, news.assistant.id
-        self.live, self._sent = LiveAnswer(), []
+        self.live, self._sent = LiveAnswer(math=True), []
         self._before = blocks_before(news.assistant) if goes_on else []
         rid = self.asked.pop(news.running, None)
         if goes_on or not linear:

@@ -126,11 +126,11 @@ def test_a_long_answer_renders_each_block_about_once(monkeypatch: pytest.MonkeyP
     pieces = [text[start : start + 40] for start in range(0, len(text), 40)]
     rendered = []
 
-    def counting(text: str, env: dict[str, object]) -> str:
+    def counting(text: str, env: dict[str, object]) -> list[str]:
         rendered.append(len(text))
-        return ""
+        return []
 
-    monkeypatch.setattr(live, "render_blocks", counting)
+    monkeypatch.setattr(live, "html_blocks", counting)
     grown(pieces, [True] * len(pieces))
 
     assert sum(rendered) < 5 * len(text)
