@@ -98,16 +98,14 @@ def delete_turn_rows(cursor: Cursor, chat_id: str, message_id: str) -> None:
     _refuse_pending(cursor, chat_id, asked.turn)
     gone = [node.id for node in nodes.values() if node.turn == asked.turn]
     row = load_chat_row(cursor, chat_id)
-    for table in ("tool_calls", "feedback"):
-        cursor.execute(
-            f'delete from "{table}" where "chat_id" = ? and list_contains(?::uuid[], "message_id")',
-            [chat_id, gone],
-        )
-    cursor.execute('delete from "tool_calls" where "chat_id" = ? and "turn" = ?',
-                   [chat_id, asked.turn])  # fmt: skip
     cursor.execute(
-        'delete from "messages" where "chat_id" = ? and "turn" = ?', [chat_id, asked.turn]
+        'delete from "feedback" where "chat_id" = ? and list_contains(?::uuid[], "message_id")',
+        [chat_id, gone],
     )
+    for table in ("tool_calls", "messages"):
+        cursor.execute(
+            f'delete from "{table}" where "chat_id" = ? and "turn" = ?', [chat_id, asked.turn]
+        )
     cursor.execute(
         """
         update "messages" set "parent_id" = ?
