@@ -8,14 +8,14 @@ export const BUSY = "Stopping when the kernel is free.";
 export const MAX_BYTES = 20 * 1024 * 1024;
 const SILENCE = 5000;
 
-// ---------------------------------------------------------------- the store, without a page
+// The store, without a page ----
 
 const REPLIES = new Set(["ack", "err", "list", "names", "said", "insert"]);
 const IDLE = { state: "idle", text: "", since: null };
 
 export function fresh() {
 	return {
-		s: -1, live: false, lost: true, loading: false, chat: null, status: IDLE, skew: 0, msgs: [],
+		s: -1, live: false, lost: true, chat: null, status: IDLE, skew: 0, msgs: [],
 		more: false, models: [], commands: [], hosts: {}, chips: [], tokens: 0, pending: [], gone: "",
 	};
 }
@@ -32,18 +32,14 @@ export function reduce(state, m, now = Date.now()) {
 }
 
 function snap(state, m) {
-	const msgs = m.msgs || [];
-	const other = state.chat && m.chat && state.chat.id !== m.chat.id;
-	return {
-		...state, s: m.s, live: true, lost: false, loading: false, chat: m.chat, msgs, gone: "",
-		status: m.status || IDLE, more: !!m.more, models: m.models || [], commands: m.commands || [],
-		hosts: m.hosts || {}, pending: other ? [] : unsaid(state.pending, msgs, known(state.msgs)),
-	};
+	const { s, chat, msgs, more, status = IDLE, models = [], commands = [], hosts = {} } = m;
+	const other = state.chat && state.chat.id !== chat.id;
+	const pending = other ? [] : unsaid(state.pending, msgs, known(state.msgs));
+	return { ...state, s, chat, msgs, more, status, models, commands, hosts, pending, live: true, lost: false, gone: "" };
 }
 
 const known = (msgs) => new Set(msgs.map((msg) => msg.id));
 const lost = (state) => ({ ...state, lost: true });
-const without = (list, index) => list.filter((_, i) => i !== index);
 
 // A row shown before the kernel knew of it goes when the stored message of that text arrives.
 function unsaid(pending, msgs, old) {
@@ -52,22 +48,18 @@ function unsaid(pending, msgs, old) {
 		if (msg.role !== "user" || old.has(msg.id) || !left.length) continue;
 		let at = left.findIndex((p) => p.id === msg.id);
 		if (at < 0) at = left.findIndex((p) => !p.id && p.text === msg.text);
-		if (at >= 0) left = without(left, at);
+		left = left.filter((_, i) => i !== at);
 	}
-	return left.length && msgs.length ? left.filter((p) => !p.id || !known(msgs).has(p.id)) : left;
+	return left;
 }
 
 function changed(state, id, change) {
 	const at = state.msgs.findIndex((msg) => msg.id === id);
-	const msg = at < 0 ? null : change(state.msgs[at]);
-	return msg ? { ...state, msgs: state.msgs.with ? state.msgs.with(at, msg) : replaced(state.msgs, at, msg) } : lost(state);
+	const msg = at >= 0 && change(state.msgs[at]);
+	return msg ? { ...state, msgs: replaced(state.msgs, at, msg) } : lost(state);
 }
 
-function replaced(list, at, value) {
-	const copy = list.slice();
-	copy[at] = value;
-	return copy;
-}
+const replaced = (list, at, value) => list.map((old, i) => (i === at ? value : old));
 
 function placed(state, { msg, after }) {
 	if (state.msgs.some((m) => m.id === msg.id)) return changed(state, msg.id, () => msg);
@@ -97,49 +89,44 @@ const ACTS = {
 	older: (state, m) => {
 		const have = known(state.msgs);
 		const msgs = m.msgs.filter((msg) => !have.has(msg.id)).concat(state.msgs);
-		return { ...state, msgs, more: !!m.more, loading: false };
+		return { ...state, msgs, more: !!m.more };
 	},
 	chips: (state, m) => ({ ...state, chips: m.chips || [], tokens: m.tokens || 0 }),
 	gone: (state, m) => ({ ...state, gone: m.text || "This chat is closed." }),
-	ack: (state, m) => {
-		const at = state.pending.findIndex((p) => p.rid === m.rid);
-		if (at < 0) return state;
-		if (!m.id || known(state.msgs).has(m.id)) return { ...state, pending: without(state.pending, at) };
-		return { ...state, pending: replaced(state.pending, at, { ...state.pending[at], id: m.id }) };
-	},
+	ack: (state, m) => ({
+		...state, pending: m.id && !known(state.msgs).has(m.id)
+			? state.pending.map((p) => (p.rid === m.rid ? { ...p, id: m.id } : p))
+			: state.pending.filter((p) => p.rid !== m.rid),
+	}),
 	err: (state, m) => ({ ...state, pending: state.pending.filter((p) => p.rid !== m.rid) }),
-	"page:sent": (state, m) => ({ ...state, pending: state.pending.concat({ rid: m.rid, text: m.text, chips: state.chips }) }),
-	"page:loading": (state) => ({ ...state, loading: true }),
+	"page:sent": (state, m) => ({ ...state, pending: state.pending.concat({ rid: m.rid, text: m.text }) }),
 };
 
 export const running = (state) => state.status.state !== "idle";
 
 let made = 0;
 export function makeRid(random = Math.random, now = Date.now()) {
-	made += 1;
-	return `r${now.toString(36)}-${made}-${random().toString(36).slice(2, 10)}`;
+	return `r${now.toString(36)}-${(made += 1)}-${random().toString(36).slice(2, 10)}`;
 }
 
 // What a key means in the composer: a word for the view to act on, or "" to let the key be.
-export function keyAction(event, { draft = "", busy = false, popup = false, recalled = null } = {}) {
-	const { key } = event;
-	if (event.isComposing || event.keyCode === 229) return "";
-	const plain = !event.shiftKey && !event.altKey && !event.metaKey && !event.ctrlKey;
+export function keyAction(e, { draft = "", busy = false, popup = false, recalled = null } = {}) {
+	const { key } = e;
+	if (e.isComposing || e.keyCode === 229) return "";
+	const plain = !(e.shiftKey || e.altKey || e.metaKey || e.ctrlKey);
 	if (popup && plain) {
 		const word = { ArrowDown: "next", ArrowUp: "previous", Enter: "accept", Tab: "accept", Escape: "close" }[key];
 		if (word) return word;
 	}
-	if (key === "Enter") return event.shiftKey || event.altKey ? "" : "send";
+	if (key === "Enter") return e.shiftKey || e.altKey ? "" : "send";
 	if (key === "Escape") return busy ? "stop" : "stay";
-	const recalling = draft === "" || (recalled !== null && draft === recalled);
-	if (key === "ArrowUp" && plain && recalling) return "older";
-	if (key === "ArrowDown" && plain && recalled !== null && draft === recalled) return "newer";
-	return "";
+	const same = plain && recalled !== null && draft === recalled;
+	if (key === "ArrowUp" && (same || (plain && !draft))) return "older";
+	return key === "ArrowDown" && same ? "newer" : "";
 }
 
 export function history(msgs) {
-	const texts = msgs.filter((msg) => msg.role === "user" && msg.text).map((msg) => msg.text);
-	return texts.filter((text, i) => text !== texts[i - 1]);
+	return msgs.filter((msg) => msg.role === "user" && msg.text).map((msg) => msg.text).filter((text, i, all) => text !== all[i - 1]);
 }
 
 // `at` counts back from the newest: 0 is the newest text, -1 the empty composer.
@@ -158,9 +145,9 @@ export function completing(text, caret) {
 
 export function insertName(text, token, caret, name) {
 	const rest = text.slice(caret);
-	const put = token.sign + name + (/^\s/.test(rest) ? "" : " ");
-	const at = token.start + put.length + (/^\s/.test(rest) ? 1 : 0);
-	return { text: text.slice(0, token.start) + put + rest, caret: at };
+	const gap = /^\s/.test(rest);
+	const put = token.sign + name + (gap ? "" : " ");
+	return { text: text.slice(0, token.start) + put + rest, caret: token.start + put.length + (gap ? 1 : 0) };
 }
 
 export function matching(commands, prefix) {
@@ -173,7 +160,7 @@ export function matching(commands, prefix) {
 export function sizeWords(bytes) {
 	if (bytes < 1000) return `${bytes} bytes`;
 	const [value, unit] = bytes < 999500 ? [bytes / 1024, "KB"] : [bytes / 1048576, "MB"];
-	return `${value < 9.95 ? value.toFixed(1).replace(/\.0$/, "") : Math.round(value)} ${unit}`;
+	return `${+value.toFixed(value < 10 ? 1 : 0)} ${unit}`;
 }
 
 export function tooBig(name, bytes) {
@@ -193,7 +180,7 @@ export function elapsed(status, skew, now) {
 	return status.since ? Math.max(0, Math.floor((now - skew - status.since) / 1000)) : 0;
 }
 
-// ---------------------------------------------------------------- the store and its line to the kernel
+// The store and its line to the kernel ----
 
 const stores = new Map(); // by panel id: anywidget hands out a new model object per render
 
@@ -208,8 +195,8 @@ export function storeOf(model) {
 function makeStore() {
 	const views = new Set();
 	const waiting = new Map();
-	const store = { state: fresh(), notice: "", model: null, users: 0, views };
-	let silence = null;
+	const store = { state: fresh(), notice: "", model: null, views };
+	let silence;
 	let greeted = 0;
 
 	store.say = (text) => {
@@ -218,20 +205,17 @@ function makeStore() {
 	};
 	store.post = (message, buffer) => {
 		try {
-			if (buffer) store.model.send(message, undefined, [buffer]);
-			else store.model.send(message);
+			store.model.send(message, undefined, buffer && [buffer]);
 			return true;
-		} catch (error) {
+		} catch {
 			store.say(LOST);
 			return false;
 		}
 	};
-	store.ask = (op, fields, done = () => {}, buffer = null) => {
+	store.ask = (op, fields, done, buffer) => {
 		const rid = makeRid();
 		waiting.set(rid, done);
-		const sent = store.post({ op, rid, ...fields }, buffer);
-		if (!sent) waiting.delete(rid);
-		return sent ? rid : null;
+		return store.post({ op, rid, ...fields }, buffer) && rid;
 	};
 	store.hello = () => {
 		greeted = Date.now();
@@ -240,22 +224,21 @@ function makeStore() {
 	};
 	store.close = () => clearTimeout(silence);
 	store.take = (message) => {
-		if (!message || typeof message.op !== "string") return;
+		if (typeof message?.op !== "string") return;
 		const before = store.state;
 		store.state = reduce(before, message);
 		const now = store.state;
 		if (message.op === "snap") {
 			clearTimeout(silence);
-			if (store.notice) store.say("");
+			if (store.notice === LOST || store.notice === SILENT) store.say("");
 			// said again with the same rid: the kernel acts once
-			if (before.live) for (const p of now.pending) if (!p.id) store.post({ op: "send", rid: p.rid, text: p.text });
+			if (before.live && before.lost) for (const p of now.pending) if (!p.id) store.post({ op: "send", rid: p.rid, text: p.text });
 		} else if (now.lost && (!before.lost || Date.now() - greeted > 2000)) store.hello();
 		for (const view of views) view.show(now, before);
-		const done = message.rid && waiting.get(message.rid);
-		if (done) {
-			waiting.delete(message.rid);
-			done(message);
-		} else if (message.op === "err") store.say(message.text);
+		const done = waiting.get(message.rid);
+		if (message.op === "err") store.say(message.text);
+		waiting.delete(message.rid);
+		if (done) done(message);
 		if (message.op === "said") for (const view of views) view.announce(message.text);
 	};
 	return store;
@@ -265,30 +248,37 @@ function initialize({ model }) {
 	const store = storeOf(model);
 	const heard = (message) => store.take(message);
 	model.on("msg:custom", heard);
-	store.users += 1;
 	store.hello();
 	return () => {
-		if (model.off) model.off("msg:custom", heard);
-		store.users -= 1;
-		if (store.users) return;
+		model.off?.("msg:custom", heard);
 		store.close();
 		stores.delete(model.get("_cid") || model);
 	};
 }
 
-// ---------------------------------------------------------------- making nodes
+// Making nodes ----
 
-function h(tag, props, ...kids) {
-	const node = document.createElement(tag);
-	for (const [name, value] of Object.entries(props || {})) {
-		if (value == null || value === false) continue;
-		if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-		else if (name === "class") node.className = value;
-		else node.setAttribute(name, value === true ? "" : value);
+const on = (node, name, act) => node.addEventListener(name, act);
+
+const ARIA = { label: "aria-label", hush: "aria-hidden" };
+// h("span.foot", {props}, kids): classes after the tag, the props may be left out.
+function h(tag, ...kids) {
+	const [name, ...classes] = tag.split(".");
+	const node = document.createElement(name);
+	if (classes.length) node.className = classes.map((c) => `nbc-${c}`).join(" ");
+	if (name === "button") node.type = name;
+	if (kids[0] && kids[0].constructor === Object) {
+		for (const [key, value] of Object.entries(kids.shift())) {
+			if (value == null || value === false) continue;
+			if (key.startsWith("on")) on(node, key.slice(2), value);
+			else node.setAttribute(ARIA[key] || key, value);
+		}
 	}
-	node.append(...kids.filter((kid) => kid != null));
+	node.append(...kids.filter(Boolean));
 	return node;
 }
+
+const word = (onclick, ...kids) => h("button.word", { onclick }, ...kids);
 
 // The only place where text becomes markup: `html` of the kernel, or an icon below.
 function fill(node, html) {
@@ -298,24 +288,23 @@ function fill(node, html) {
 const ICONS = {
 	send: "M8 13V3M3.5 7.5 8 3l4.5 4.5", stop: "M4.5 4.5h7v7h-7z", copy: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
 	edit: "M3 13l.7-3L11 2.7 13.3 5 6 12.3zM9.5 4.2l2.3 2.3", retry: "M13 8a5 5 0 1 1-1.6-3.7M13 2v3h-3",
-	fork: "M4.5 5v6M4.5 8c5 0 7 0 7-3M4.5 2a1.5 1.5 0 1 0 .01 0M11.5 2a1.5 1.5 0 1 0 .01 0M4.5 11a1.5 1.5 0 1 0 .01 0",
-	trash: "M3 4.500h10M6 4.500v-2h4v2M4.5 4.500l.6 9h5.800l.6-9", up: "M5 7.5 7.5 2.500c1.5 0 1.5 1 1 4h4l-1 6.500H5zM2.5 7.500H5V13H2.500z",
-	down: "M11 8.5 8.5 13.500c-1.5 0-1.5-1-1-4h-4l1-6.500H11zM13.5 8.500H11V3h2.500z", note: "M2.5 3h11v8H7l-3 2.500V11H2.500z",
+	fork: "M4.5 2v12M4.5 10c6 0 7-1 7-6M9 6l2.5-2.5L14 6",
+	trash: "M3 4.5h10M6 4.5v-2h4v2M4.5 4.5l.6 9h5.800l.6-9", up: "M5 7.5 7.5 2.5c1.5 0 1.5 1 1 4h4l-1 6.5H5zM2.5 7.5H5V13H2.5z",
+	down: "M11 8.5 8.5 13.5c-1.5 0-1.5-1-1-4h-4l1-6.5H11zM13.5 8.5H11V3h2.5z", note: "M2.5 3h11v8H7l-3 2.5V11H2.5z",
 	clip: "M12.5 7.5 7.7 12.300a3 3 0 0 1-4.2-4.200l5-5a2 2 0 0 1 2.8 2.800l-4.8 4.800a1 1 0 0 1-1.4-1.400l4.2-4.2",
-	figure: "M2.5 2.500v11h11M5 10.500l2.5-3.5 2 2L13 4.5", chats: "M2.5 4h11M2.5 8h11M2.5 12h7", plus: "M8 3v10M3 8h10",
-	cell: "M2.5 3.500h11v9h-11zM8 6v4M6 8h4", close: "M4 4l8 8M12 4l-8 8", pin: "M6 2.500h4l-.5 4 2 2.500h-7l2-2.500zM8 9v4.5",
-	left: "M9.5 4 5.5 8l4 4", right: "M6.5 4l4 4-4 4", latest: "M8 3v10M3.5 8.5 8 13l4.5-4.5", check: "M3.5 8.500l3 3 6-7",
+	figure: "M2.5 2.5v11h11M5 10.5l2.5-3.5 2 2L13 4.5", chats: "M2.5 4h11M2.5 8h11M2.5 12h7",
+	cell: "M2.5 3.5h11v9h-11zM8 6v4M6 8h4", close: "M4 4l8 8M12 4l-8 8", pin: "M6 2.5h4l-.5 4 2 2.5h-7l2-2.5zM8 9v4.5",
+	left: "M9.5 4 5.5 8l4 4", right: "M6.5 4l4 4-4 4", check: "M3.5 8.5l3 3 6-7",
 };
 
 function icon(name) {
-	const node = h("span", { class: "nbc-icon", "aria-hidden": "true" });
+	const node = h("span.icon", { hush: true });
 	fill(node, `<svg viewBox="0 0 16 16" width="16" height="16"><path d="${ICONS[name]}"/></svg>`);
 	return node;
 }
 
 function button(name, label, act, extra = {}) {
-	const node = h("button", { type: "button", class: "nbc-btn", "aria-label": label, title: label, ...extra, onclick: act }, icon(name));
-	return node;
+	return h("button.btn", { label, title: label, ...extra, onclick: act }, icon(name));
 }
 
 function labelled(node, label) {
@@ -324,7 +313,8 @@ function labelled(node, label) {
 	if (node.title) node.title = label;
 }
 
-function put(node, text) {
+function put(node, value) {
+	const text = value ?? "";
 	if (node.textContent !== text) node.textContent = text;
 }
 
@@ -334,52 +324,50 @@ function show(node, on) {
 
 // A button that asks once more before it acts, and forgets the question when left.
 function twoStep(label, act) {
-	let timer = null;
-	const word = h("span", {}, "");
-	const reset = () => {
-		clearTimeout(timer);
-		node.classList.remove("nbc-sure");
-		put(word, "");
-		labelled(node, label);
+	const word = h("span");
+	const ask = (sure) => {
+		node.classList.toggle("nbc-sure", sure);
+		put(word, sure ? "Delete?" : "");
+		labelled(node, sure ? `${label}: press again to confirm` : label);
 	};
+	const reset = () => ask(false);
 	const node = button("trash", label, () => {
 		if (node.classList.contains("nbc-sure")) {
 			reset();
-			act();
-			return;
+			return act();
 		}
-		node.classList.add("nbc-sure");
-		put(word, "Delete?");
-		labelled(node, `${label}: press again to confirm`);
-		timer = setTimeout(reset, 5000);
-	}, { onblur: () => reset() });
+		ask(true);
+	}, { onblur: reset, onmouseleave: reset });
 	node.append(word);
 	return node;
 }
 
 // A field that replaces a word until Enter keeps it or Escape lets it be.
-function field(tag, label, value, keep, leave, onblur) {
-	const node = h(tag, { "aria-label": label, class: "nbc-field", rows: tag === "textarea" ? 1 : null });
+function field(home, tag, label, value, keep, leave, onblur) {
+	const node = h(`${tag}.field`, { label });
 	node.value = value;
-	let over = false;
+	let ending = false; // taking the field out of the page blurs it
 	const end = (act) => {
-		if (over) return;
-		over = true;
+		if (ending || !node.isConnected) return;
+		ending = true;
 		act(node.value.trim());
+		ending = false;
 	};
-	node.addEventListener("keydown", (event) => {
-		if (event.isComposing || event.keyCode === 229) return;
-		if (event.key === "Enter" && !event.shiftKey) {
-			event.preventDefault();
+	on(node, "keydown", (e) => {
+		if (e.isComposing || e.keyCode === 229) return;
+		if (e.key === "Enter" && !e.shiftKey) {
+			e.preventDefault();
 			end(keep);
-		} else if (event.key === "Escape") {
-			event.preventDefault();
-			event.stopPropagation();
+			if (!node.isConnected) home.focus();
+		} else if (e.key === "Escape") {
+			e.preventDefault();
+			e.stopPropagation();
 			end(leave);
+			home.focus();
 		}
 	});
-	if (onblur) node.addEventListener("blur", () => end(onblur));
-	if (tag === "textarea") node.addEventListener("input", () => grow(node));
+	if (onblur) on(node, "blur", () => end(onblur));
+	if (tag === "textarea") on(node, "input", () => grow(node));
 	return node;
 }
 
@@ -392,110 +380,92 @@ async function copyText(root, text) {
 	try {
 		await navigator.clipboard.writeText(text);
 		return true;
-	} catch (error) {
+	} catch {
 		const back = document.activeElement;
-		const area = h("textarea", { class: "nbc-sr", "aria-hidden": "true" });
-		area.value = text;
+		const area = h("textarea.sr");
 		root.append(area);
+		area.value = text;
 		area.select();
-		let done = false;
-		try {
-			done = document.execCommand("copy");
-		} catch (refused) {
-			done = false;
-		}
+		const done = document.execCommand("copy");
 		area.remove();
-		if (back && back.focus) back.focus({ preventScroll: true });
+		back.focus({ preventScroll: true });
 		return done;
 	}
 }
 
-// ---------------------------------------------------------------- blocks
+// Blocks ----
 
 function chipList(chips, label, remove) {
-	return h("ul", { class: "nbc-chips", "aria-label": label }, ...chips.map((chip) => {
+	return h("ul.chips", { label }, ...chips.map((chip) => {
 		const safe = /^data:image\/(png|jpeg|gif|webp);/.test(chip.thumb || "");
-		const size = [chip.tokens ? `about ${chip.tokens.toLocaleString()} tokens` : "", chip.bytes ? sizeWords(chip.bytes) : ""];
-		return h("li", { class: `nbc-chip${chip.error ? " nbc-bad" : ""}`, title: size.filter(Boolean).join(", ") },
-			safe ? h("img", { src: chip.thumb, alt: "" }) : null,
-			h("span", { class: "nbc-chip-name" }, chip.label),
-			chip.error ? h("span", { class: "nbc-chip-info" }, chip.error)
-				: chip.tokens ? h("span", { class: "nbc-chip-info" }, `~${chip.tokens.toLocaleString()}`) : null,
-			remove ? button("close", `Remove ${chip.label}`, () => remove(chip)) : null);
+		return h("li", { class: `nbc-chip${chip.error ? " nbc-bad" : ""}`, title: chip.bytes ? sizeWords(chip.bytes) : null },
+			safe && h("img", { src: chip.thumb, alt: "" }),
+			h("span.chip-name", chip.label),
+			h("span.chip-info", chip.error || (chip.tokens ? `about ${chip.tokens.toLocaleString()} tokens` : "")),
+			remove && button("close", `Remove ${chip.label}`, () => remove(chip)));
 	}));
 }
 
-function codeBox(view, pre) {
-	const box = h("div", { class: "nbc-code" });
-	const bar = h("div", { class: "nbc-code-bar" });
+function codeBox(view, pre, insert) {
+	const code = () => pre.textContent.replace(/\n$/, "");
+	const box = h("div.code");
 	pre.replaceWith(box);
-	if (view.store.state.hosts.insert) bar.append(button("cell", "Insert into a cell", () => view.insert(pre.textContent)));
-	bar.append(view.copyButton("Copy code", () => pre.textContent.replace(/\n$/, "")));
 	pre.tabIndex = 0;
-	box.append(pre, bar);
-	return box;
+	box.append(pre, h("div.code-bar",
+		insert && button("cell", "Insert into a cell", () => view.insert(code())), view.copyButton("Copy code", code)));
 }
 
 function rich(view, node, html) {
 	fill(node, html);
-	for (const pre of node.querySelectorAll("pre")) codeBox(view, pre);
+	for (const pre of node.querySelectorAll("pre")) codeBox(view, pre, view.store.state.hosts.insert);
 	for (const table of node.querySelectorAll("table")) {
-		const box = h("div", { class: "nbc-scroll", tabindex: "0", role: "group", "aria-label": "Table" });
+		const box = h("div.scroll", { tabindex: "0", role: "group", label: "Table" });
 		table.replaceWith(box);
 		box.append(table);
 	}
 }
 
+// what the reader folds or unfolds stays so
+const touch = (e) => { e.currentTarget.parentNode.touched = true; };
+
 const BLOCKS = {
 	text(view) {
-		const el = h("div", { class: "nbc-text" });
-		return { el, update: (b, was) => b.html !== (was && was.html) && rich(view, el, b.html) };
+		const el = h("div.text");
+		return { el, update: (b) => rich(view, el, b.html) };
 	},
 	user() {
-		const text = h("div", { class: "nbc-said" });
-		const el = h("div", { class: "nbc-bubble" }, text);
-		return {
-			el,
-			update(b, was) {
-				put(text, b.text);
-				show(text, b.text);
-				if (was && JSON.stringify(was.chips) === JSON.stringify(b.chips)) return;
-				while (el.children.length > 1) el.lastChild.remove();
-				if (b.chips && b.chips.length) el.append(chipList(b.chips, "Attached"));
-			},
-		};
+		const el = h("div.bubble");
+		const update = (b) => el.replaceChildren(...[b.text && h("div.said", b.text), b.chips?.length && chipList(b.chips, "Attached")].filter(Boolean));
+		return { el, update };
 	},
 	think() {
-		let touched = false;
-		const label = h("summary", { onclick: () => { touched = true; } });
-		const text = h("div", { class: "nbc-thought" });
-		const el = h("details", { class: "nbc-think" }, label, text);
+		const label = h("summary", { onclick: touch });
+		const text = h("div.thought");
+		const el = h("details.think", label, text);
 		return {
 			el,
 			update(b, was) {
 				put(label, b.label || "Thinking");
-				el.classList.toggle("nbc-open", !!b.open);
-				if (!touched) el.open = !!b.open;
+				if (!el.touched) el.open = !!b.open;
 				if (was && text.firstChild && b.text.startsWith(was.text)) text.firstChild.appendData(b.text.slice(was.text.length));
 				else put(text, b.text);
 			},
 		};
 	},
 	note() {
-		const el = h("p", { class: "nbc-note" });
+		const el = h("p.note");
 		return { el, update: (b) => put(el, b.text) };
 	},
 	tool(view) {
-		let touched = false;
 		const part = (name) => h("span", { class: `nbc-tool-${name}` });
 		const [name, brief, status, time, progress] = ["name", "brief", "status", "time", "progress"].map(part);
 		const args = h("pre");
-		const out = h("div", { class: "nbc-result nbc-text" });
-		const ask = h("div", { class: "nbc-ask" });
-		const outLabel = h("div", { class: "nbc-label" }, "Result");
-		const summary = h("summary", { onclick: () => { touched = true; } }, name, brief, progress, h("span", { class: "nbc-tool-end" }, status, time));
-		const el = h("details", { class: "nbc-tool", role: "group" }, summary,
-			h("div", { class: "nbc-tool-in" }, h("div", { class: "nbc-label" }, "Arguments"), args, ask, outLabel, out));
+		const out = h("div.result.text");
+		const ask = h("div.ask");
+		const outLabel = h("div.label", "Result");
+		const summary = h("summary", { onclick: touch }, name, brief, progress, h("span.tool-end", status, time));
+		const el = h("details.tool", { role: "group" }, summary,
+			h("div.tool-in", h("div.label", "Arguments"), args, ask, outLabel, out));
 		codeBox(view, args);
 		return {
 			el,
@@ -503,18 +473,17 @@ const BLOCKS = {
 				labelled(el, `Tool ${b.name}: ${b.status}`);
 				el.dataset.status = b.status;
 				put(name, b.name);
-				put(brief, b.brief || "");
+				put(brief, b.brief);
 				put(status, b.status);
 				put(time, took(b.ms));
-				put(progress, b.progress || "");
-				put(args, b.args || "");
-				if ((b.html || "") !== ((was && was.html) || "")) rich(view, out, b.html || "");
+				put(progress, b.progress);
+				put(args, b.args);
+				if ((b.html || "") !== (was?.html || "")) rich(view, out, b.html || "");
 				show(outLabel, b.html);
 				show(out, b.html);
-				if (b.ask && !touched) el.open = true;
-				if (was && was.ask && !b.ask && !touched) el.open = false;
-				const same = was && JSON.stringify(was.ask) === JSON.stringify(b.ask);
-				if (!same) approval(view, ask, b.ask);
+				if (b.ask && !el.touched) el.open = true;
+				if (was?.ask && !b.ask && !el.touched) el.open = false;
+				if (JSON.stringify(was?.ask) !== JSON.stringify(b.ask)) approval(view, ask, b.ask);
 				show(ask, b.ask);
 			},
 		};
@@ -528,16 +497,15 @@ function approval(view, node, ask) {
 	const { call, nonce } = ask;
 	const decide = (ok, always) => {
 		if (!view.store.post({ op: "decide", call, nonce, ok, always })) return;
-		for (const b of node.querySelectorAll("button")) b.disabled = true;
+		const able = (yes) => node.querySelectorAll("button").forEach((b) => { b.disabled = !yes; });
+		able(false);
+		setTimeout(able, SILENCE, true); // a refused decision can be made again
 	};
-	const choice = (text, kind, ok, always) =>
-		h("button", { type: "button", class: `nbc-word ${kind}`, onclick: () => decide(ok, always) }, text);
-	node.append(h("p", {}, ask.question), choice("Approve", "nbc-yes", true, false), choice("Deny", "nbc-no", false, false));
-	if (ask.always) node.append(choice("Always", "", true, true));
-}
-
-function unknown() {
-	return { el: h("div", { hidden: true }), update() {} };
+	const choice = (text, ok, always) => word(() => decide(ok, always), text);
+	const yes = choice("Approve", true, false);
+	yes.classList.add("nbc-yes");
+	node.append(h("p", ask.question), yes, choice("Deny", false, false));
+	if (ask.always) node.append(choice("Always", true, true));
 }
 
 function blockList(view, holder) {
@@ -545,9 +513,9 @@ function blockList(view, holder) {
 	return (blocks) => {
 		blocks.forEach((block, i) => {
 			let part = parts[i];
-			if (part && part.block === block) return;
+			if (part && (part.block === block || JSON.stringify(part.block) === JSON.stringify(block))) return;
 			if (!part || part.block.kind !== block.kind || part.block.key !== block.key) {
-				const made = (Object.hasOwn(BLOCKS, block.kind) ? BLOCKS[block.kind] : unknown)(view);
+				const made = BLOCKS[Object.hasOwn(BLOCKS, block.kind) ? block.kind : "note"](view);
 				if (part) part.el.replaceWith(made.el);
 				else holder.append(made.el);
 				part = parts[i] = { ...made, block: null };
@@ -559,74 +527,56 @@ function blockList(view, holder) {
 	};
 }
 
-// ---------------------------------------------------------------- one message
+// One message ----
 
 function messageItem(view, first) {
 	const { store } = view;
+	const user = first.role === "user";
 	let msg = first;
 	let editor = null;
-	const blocks = h("div", { class: "nbc-blocks" });
-	const note = h("p", { class: "nbc-note" });
-	const foot = h("span", { class: "nbc-foot" });
-	const ask = (op, extra = {}) => store.ask(op, { id: msg.id, ...extra }, view.complain);
-	const again = h("button", { type: "button", class: "nbc-word", onclick: () => ask("retry") }, icon("retry"), "Retry");
-	const bar = h("div", { class: "nbc-bar" });
-	const el = h("article", { class: `nbc-msg nbc-${first.role === "user" ? "user" : "assistant"}` }, blocks, note, again, bar);
+	const blocks = h("div.blocks");
+	const note = h("p.note");
+	const foot = h("span.foot");
+	const ask = (op, extra = {}) => store.ask(op, { id: msg.id, ...extra });
+	const again = word(() => ask("retry"), icon("retry"), "Retry");
+	const bar = h("div.bar");
+	const el = h("article", { class: `nbc-msg nbc-${user ? "user" : "assistant"}` }, blocks, note, again, bar);
 	const fillBlocks = blockList(view, blocks);
-	const who = first.role === "user" ? "You" : "Assistant";
+	const who = user ? "You" : "Assistant";
 	const copy = view.copyButton("Copy message", () => msg.text || blocks.textContent);
 	let refresh = () => {};
 
-	function edit() {
+	function close() {
+		editor.remove();
+		editor = null;
+		blocks.hidden = false;
+	}
+	function edit(text) {
 		if (editor) return;
-		const close = () => {
-			if (editor) editor.remove();
-			editor = null;
-			blocks.hidden = false;
-		};
-		const open = (text) => {
-			const area = field("textarea", "Edit message", text, (value) => {
-				const rid = value && store.ask("edit", { id: msg.id, text: value }, (reply) => {
-					close();
-					if (reply.op !== "err") return;
-					view.complain(reply);
-					open(value);
-				});
-				if (rid) area.disabled = true;
-				else {
-					close();
-					if (value) open(value);
-				}
-			}, () => {
-				close();
-				view.input.focus();
+		const area = field(view.input, "textarea", "Edit message", text, (value) => {
+			const rid = value && store.ask("edit", { id: msg.id, text: value }, (reply) => {
+				if (reply.op === "err") edit(value);
 			});
-			const hint = h("span", { class: "nbc-foot" }, "Enter saves as a new branch, Esc cancels");
-			editor = h("div", { class: "nbc-editor" }, area, hint);
-			blocks.hidden = true;
-			blocks.after(editor);
-			grow(area);
-			area.focus();
-		};
-		open(msg.text || "");
+			if (rid || !value) close();
+		}, close);
+		editor = h("div.editor", area, h("span.foot", "Enter asks this instead, Esc cancels"));
+		blocks.hidden = true;
+		blocks.after(editor);
+		grow(area);
+		area.focus();
 	}
 
-	if (first.role === "user") {
-		const nav = h("span", { class: "nbc-sib" });
-		const place = h("span", {});
-		const step = (by) => {
-			const { ids, at } = msg.sib;
-			const id = ids[at - 1 + by];
-			if (id) store.ask("switch", { id }, view.complain);
-		};
-		const left = button("left", "Previous version", () => step(-1));
-		const right = button("right", "Next version", () => step(1));
-		nav.append(left, place, right);
-		const editing = button("edit", "Edit message", edit);
+	if (user) {
+		const place = h("span");
+		const step = (by) => store.ask("switch", { id: msg.sib.ids[msg.sib.at + by] });
+		const left = button("left", "Previous version", () => step(-2));
+		const right = button("right", "Next version", () => step(0));
+		const nav = h("span.sib", left, place, right);
+		const editing = button("edit", "Edit message", () => edit(msg.text || ""));
 		const fork = button("fork", "Fork to a new chat", () => ask("fork"));
 		bar.append(nav, editing, fork, copy, twoStep("Delete this turn", () => ask("drop")));
 		refresh = () => {
-			const free = !store.state.chat || store.state.chat.branchable !== false;
+			const free = store.state.chat?.branchable !== false;
 			show(editing, free);
 			show(fork, free);
 			show(nav, msg.sib && msg.sib.of > 1);
@@ -636,36 +586,23 @@ function messageItem(view, first) {
 			right.disabled = msg.sib.at >= msg.sib.of;
 		};
 	} else {
-		const rate = (rating, text) => store.post({ op: "rate", id: msg.id, rating, note: text });
-		const thumb = (name, label, value) => button(name, label, () => {
-			const rating = msg.rating === value ? 0 : value;
-			if (!rate(rating, msg.note_text || "")) return;
-			msg = { ...msg, rating };
-			refresh();
-		});
+		const rate = (rating, note) => store.post({ op: "rate", id: msg.id, rating, note });
+		const thumb = (name, label, value) =>
+			button(name, label, () => rate(msg.rating === value ? 0 : value, msg.note_text || ""));
 		const up = thumb("up", "Good answer", 1);
 		const down = thumb("down", "Bad answer", -1);
 		const noteButton = button("note", "Note on this answer", () => {
 			if (editor) return;
-			const close = () => {
-				editor.remove();
-				editor = null;
-				noteButton.focus();
-			};
-			editor = field("input", "Note", msg.note_text || "", (value) => {
-				if (rate(msg.rating || 0, value)) msg = { ...msg, note_text: value };
-				close();
-				refresh();
-			}, close);
+			editor = field(noteButton, "input", "Note", msg.note_text || "", (value) => rate(msg.rating || 0, value) && close(), close);
 			bar.after(editor);
 			editor.focus();
 		});
 		const regenerate = button("retry", "Regenerate", () => ask("retry"));
 		bar.append(copy, regenerate, up, down, noteButton, foot);
 		refresh = () => {
-			show(regenerate, !store.state.chat || store.state.chat.branchable !== false);
-			up.setAttribute("aria-pressed", String(msg.rating === 1));
-			down.setAttribute("aria-pressed", String(msg.rating === -1));
+			show(regenerate, store.state.chat?.branchable !== false);
+			up.setAttribute("aria-pressed", msg.rating === 1);
+			down.setAttribute("aria-pressed", msg.rating === -1);
 			noteButton.classList.toggle("nbc-on", !!msg.note_text);
 			noteButton.title = msg.note_text || "Note on this answer";
 		};
@@ -673,18 +610,16 @@ function messageItem(view, first) {
 
 	const item = {
 		el,
-		msg: null,
 		update(next) {
-			msg = next;
-			item.msg = next;
+			msg = item.msg = next;
 			labelled(el, `${who}, turn ${next.turn}`);
 			const whole = next.state !== "pending";
 			el.classList.toggle("nbc-done", whole);
 			fillBlocks(next.blocks);
-			put(note, next.note || "");
+			put(note, next.note);
 			show(note, next.note);
 			show(again, next.retry);
-			put(foot, next.footer || "");
+			put(foot, next.footer);
 			show(bar, whole);
 			refresh();
 		},
@@ -694,145 +629,130 @@ function messageItem(view, first) {
 	return item;
 }
 
-// ---------------------------------------------------------------- the drawer of chats
+// The drawer of chats ----
 
 function makeDrawer(view) {
 	const { store } = view;
-	let newest = null;
-	let timer = null;
-	const rows = h("ul", { class: "nbc-rows" });
-	const empty = h("p", { class: "nbc-foot" });
-	const search = h("input", { type: "search", class: "nbc-field", "aria-label": "Search chats", placeholder: "Search chats" });
-	const leave = () => {
-		el.hidden = true;
-		view.chats.setAttribute("aria-expanded", "false");
+	let newest, timer;
+	const rows = h("ul.rows");
+	const empty = h("p.foot");
+	const search = h("input.field", { type: "search", label: "Search chats", placeholder: "Search chats" });
+	const open = (yes) => {
+		show(el, yes);
+		view.chats.setAttribute("aria-expanded", yes);
+		if (yes) list();
+		(yes ? search : view.chats).focus();
 	};
-	const fresh = h("button", { type: "button", class: "nbc-word", onclick: () => act("new", {}, true) }, icon("plus"), "New chat");
-	const close = button("close", "Close the list", () => { leave(); view.chats.focus(); });
-	const el = h("aside", { class: "nbc-drawer", "aria-label": "Chats", hidden: true },
-		h("div", { class: "nbc-drawer-top" }, search, fresh, close), empty, rows);
+	const fresh = word(() => act("new", {}, true), "New chat");
+	const el = h("aside.drawer", { label: "Chats", hidden: true },
+		h("div.drawer-top", search, fresh), empty, rows);
 
 	function list() {
 		newest = store.ask("list", { query: search.value.trim() }, (reply) => {
-			if (reply.op === "err") view.complain(reply);
-			else if (reply.rid === newest) fillRows(reply.chats || []);
+			if (reply.op === "list" && reply.rid === newest) fillRows(reply.chats);
 		});
 	}
 	function act(op, fields, leaving) {
 		store.ask(op, fields, (reply) => {
-			if (reply.op === "err") return view.complain(reply);
+			if (reply.op === "err") return;
 			if (leaving) {
-				leave();
+				open(false);
 				view.input.focus();
 			} else list();
 		});
 	}
 	function row(chat) {
-		const when = chat.when ? new Date(chat.when) : null;
 		const facts = [`${chat.turns} ${chat.turns === 1 ? "turn" : "turns"}`, chat.cost, chat.model,
-			when && !Number.isNaN(+when) ? when.toLocaleString([], { dateStyle: "medium", timeStyle: "short" }) : ""];
+			chat.when && new Date(chat.when).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })];
 		const title = chat.title || "Untitled";
-		const open = h("button", { type: "button", class: "nbc-open-chat", "aria-current": chat.here ? "true" : null, onclick: () => act("open", { id: chat.id }, true) },
-			h("span", { class: "nbc-row-title" }, title), h("span", { class: "nbc-foot" }, facts.filter(Boolean).join(" · ")),
-			chat.snippet ? h("span", { class: "nbc-snippet" }, chat.snippet) : null);
+		const main = h("button.open-chat", { "aria-current": chat.here, onclick: () => act("open", { id: chat.id }, true) },
+			h("span.row-title", title), h("span.foot", facts.filter(Boolean).join(" · ")),
+			chat.snippet && h("span.snippet", chat.snippet));
 		const rename = button("edit", `Rename ${title}`, () => {
-			const back = () => input.replaceWith(open);
-			const input = field("input", "New title", chat.title, (value) => value ? act("rename", { id: chat.id, title: value }) : back(), back);
-			open.replaceWith(input);
+			const back = () => input.replaceWith(main);
+			const input = field(main, "input", "New title", chat.title, (value) => value ? act("rename", { id: chat.id, title: value }) : back(), back);
+			main.replaceWith(input);
 			input.focus();
 		});
 		const pin = button("pin", chat.pinned ? `Unpin ${title}` : `Pin ${title}`, () => act("pin", { id: chat.id, on: !chat.pinned }),
 			{ "aria-pressed": String(!!chat.pinned) });
-		return h("li", { class: "nbc-row" }, open, h("span", { class: "nbc-row-bar" }, pin, rename, twoStep(`Delete ${title}`, () => act("delete", { id: chat.id }))));
+		return h("li.row", main, h("span.row-bar", pin, rename, twoStep(`Delete ${title}`, () => act("delete", { id: chat.id }))));
 	}
 	function fillRows(chats) {
 		rows.replaceChildren(...chats.map(row));
 		put(empty, chats.length ? "" : search.value.trim() ? "No chat matches." : "No chats yet.");
 	}
-	search.addEventListener("input", () => {
+	on(search, "input", () => {
 		clearTimeout(timer);
 		timer = setTimeout(list, 200);
 	});
-	el.addEventListener("keydown", (event) => {
-		if (event.key !== "Escape" || event.isComposing) return;
-		event.preventDefault();
-		leave();
-		view.chats.focus();
+	on(el, "keydown", (e) => {
+		if (e.key !== "Escape" || e.isComposing) return;
+		e.preventDefault();
+		open(false);
 	});
 	return {
 		el,
-		toggle() {
-			if (!el.hidden) return leave();
-			el.hidden = false;
-			view.chats.setAttribute("aria-expanded", "true");
-			list();
-			search.focus();
-		},
+		toggle: () => open(el.hidden),
 		stop: () => clearTimeout(timer),
 	};
 }
 
-// ---------------------------------------------------------------- header, completion, composer
+// Header, completion, composer ----
 
 let uniques = 0;
 
 function makeHeader(view) {
 	const { store } = view;
 	const listId = `nbc-models-${(uniques += 1)}`;
-	const title = h("button", { type: "button", class: "nbc-title", title: "Rename" });
+	const title = h("button.title");
 	const models = h("datalist", { id: listId });
-	const model = h("input", { class: "nbc-model", list: listId, "aria-label": "Model", autocomplete: "off", spellcheck: "false" });
-	const tokens = h("span", {});
-	const cost = h("span", {});
-	const level = h("i", {});
-	const context = h("span", { class: "nbc-context" });
-	const used = h("span", { class: "nbc-used" }, h("span", { class: "nbc-level", "aria-hidden": "true" }, level), context);
-	const now = () => (store.state.chat && store.state.chat.model) || "";
-	title.addEventListener("click", () => {
+	const model = h("input.model", { list: listId, label: "Model", autocomplete: "off", spellcheck: "false" });
+	const [tokens, cost, context] = [1, 2, 3].map(() => h("span"));
+	const level = h("meter.level", { hush: true, high: ".85", optimum: "0" });
+	const used = h("span.used", level, context);
+	const now = () => store.state.chat?.model || "";
+	on(title, "click", () => {
 		const { id, title: old } = store.state.chat;
 		const back = () => input.replaceWith(title);
 		const keep = (value) => {
 			back();
-			if (value && value !== old) store.ask("rename", { id, title: value }, view.complain);
+			if (value && value !== old) store.ask("rename", { id, title: value });
 		};
-		const input = field("input", "Chat title", old || "", (value) => { keep(value); title.focus(); }, () => { back(); title.focus(); }, keep);
+		const input = field(title, "input", "Chat title", old || "", keep, back, keep);
 		title.replaceWith(input);
 		input.select();
 		input.focus();
 	});
-	const restore = () => { model.value = now(); };
+	const restore = () => (model.value = now());
 	// emptied while chosen from: a datalist offers only what matches the text in the field
-	model.addEventListener("focus", () => { model.placeholder = now(); model.value = ""; });
-	model.addEventListener("blur", restore);
-	model.addEventListener("keydown", (event) => {
-		if (event.isComposing) return;
-		if (event.key === "Escape") {
-			event.preventDefault();
-			model.value = "";
-			view.input.focus();
-		} else if (event.key === "Enter") event.preventDefault(), view.input.focus();
+	on(model, "focus", () => { model.placeholder = now(); model.value = ""; });
+	on(model, "blur", restore);
+	on(model, "keydown", (e) => {
+		if (e.isComposing || (e.key !== "Escape" && e.key !== "Enter")) return;
+		e.preventDefault();
+		if (e.key === "Escape") model.value = "";
+		view.input.focus();
 	});
-	model.addEventListener("change", () => {
+	on(model, "change", () => {
 		const name = model.value.trim();
-		if (name && name !== now()) store.ask("model", { name }, (reply) => { view.complain(reply); restore(); });
+		if (name && name !== now()) store.ask("model", { name }, restore);
 	});
-	const el = h("header", { class: "nbc-head" }, view.chats, title, h("span", { class: "nbc-facts" }, tokens, cost, used), model, models);
+	const el = h("header.head", view.chats, title, h("span.facts", tokens, cost, used), model, models);
 	return {
 		el,
-		update(state, before) {
+		update(state) {
 			const chat = state.chat || {};
 			put(title, chat.title || "New chat");
 			labelled(title, `Rename: ${chat.title || "New chat"}`);
 			if (document.activeElement !== model) restore();
-			put(tokens, chat.tokens || "");
-			put(cost, chat.cost || "");
+			put(tokens, chat.tokens);
+			put(cost, chat.cost);
 			const { used: n, limit, text } = chat.context || {};
-			put(context, text || "");
-			const share = limit ? Math.min(1, n / limit) : 0;
-			level.style.width = `${Math.round(share * 100)}%`;
-			used.classList.toggle("nbc-full", share > 0.85);
-			show(level.parentNode, limit);
-			if (state.models !== before.models) models.replaceChildren(...state.models.map((value) => h("option", { value })));
+			put(context, text);
+			level.value = limit ? n / limit : 0;
+			show(level, limit);
+			models.replaceChildren(...state.models.map((value) => h("option", { value })));
 		},
 	};
 }
@@ -840,11 +760,9 @@ function makeHeader(view) {
 function makePopup(view) {
 	const { input, store } = view;
 	const id = `nbc-names-${(uniques += 1)}`;
-	const el = h("ul", { class: "nbc-popup", role: "listbox", id, "aria-label": "Completions", hidden: true });
-	let items = [];
+	const el = h("ul.popup", { role: "listbox", id, label: "Completions", hidden: true });
+	let items, token, newest;
 	let at = 0;
-	let token = null;
-	let newest = null;
 	input.setAttribute("aria-autocomplete", "list");
 	input.setAttribute("aria-controls", id);
 
@@ -855,7 +773,7 @@ function makePopup(view) {
 	}
 	function mark(index) {
 		at = (index + items.length) % items.length;
-		[...el.children].forEach((row, i) => row.setAttribute("aria-selected", String(i === at)));
+		[...el.children].forEach((row, i) => row.setAttribute("aria-selected", i === at));
 		input.setAttribute("aria-activedescendant", `${id}-${at}`);
 		el.children[at].scrollIntoView({ block: "nearest" });
 	}
@@ -863,8 +781,8 @@ function makePopup(view) {
 		items = found.slice(0, 50);
 		if (!items.length) return close();
 		el.replaceChildren(...items.map((item, i) => h("li", {
-			role: "option", id: `${id}-${i}`, onmousedown: (event) => event.preventDefault(), onclick: () => accept(i),
-		}, h("b", {}, token.sign + item.name), h("span", { class: "nbc-foot" }, [item.kind, item.info].filter(Boolean).join(" · ")))));
+			role: "option", id: `${id}-${i}`, onmousedown: (e) => e.preventDefault(), onclick: () => accept(i),
+		}, h("b", token.sign + item.name), h("span.foot", [item.kind, item.info].filter(Boolean).join(" · ")))));
 		el.hidden = false;
 		mark(0);
 	}
@@ -885,8 +803,7 @@ function makePopup(view) {
 			if (token.sign === "/") {
 				newest = null;
 				const found = matching(store.state.commands, token.prefix);
-				const whole = found.length === 1 && found[0].name === token.prefix;
-				return whole ? close() : offer(found);
+				return found[0]?.name === token.prefix ? close() : offer(found);
 			}
 			newest = store.ask("names", { prefix: token.prefix }, (reply) => {
 				if (reply.op === "names" && reply.rid === newest) offer(reply.items || []);
@@ -895,54 +812,43 @@ function makePopup(view) {
 	};
 }
 
-// ---------------------------------------------------------------- the view
+// The view ----
 
 function render({ model, el: host }) {
 	const store = storeOf(model);
 	const view = { store };
 	const items = new Map();
-	const timers = new Set();
-	let draftTimer = null;
-	let frame = 0;
+	let draftTimer, frame, askedOlder;
 	let pinned = true;
 	let lastTop = 0;
 	let recalled = { at: -1, text: null };
-	let stopAt = 0;
-	let attaching = 0;
 
-	const later = (act, ms) => {
-		const t = setTimeout(() => { timers.delete(t); act(); }, ms);
-		timers.add(t);
-	};
-	const root = h("section", { class: "nbc", "aria-label": "nbchat", "data-lm-suppress-shortcuts": "true" });
-	const polite = h("div", { class: "nbc-sr", role: "status", "aria-live": "polite" });
-	const notice = h("div", { class: "nbc-notice", role: "alert", hidden: true });
-	const noticeText = h("span", {});
-	notice.append(noticeText, button("close", "Dismiss", () => store.say("")));
-	const input = h("textarea", { class: "nbc-input", rows: "1", "aria-label": "Message", placeholder: "Message. @ for variables, / for commands" });
+	const busy = () => running(store.state);
+	const root = h("section", { class: "nbc", label: "nbchat", "data-lm-suppress-shortcuts": true });
+	const polite = h("div.sr", { role: "status", "aria-live": "polite" });
+	const noticeText = h("span");
+	const notice = h("div.notice", { role: "alert", hidden: true }, noticeText, button("close", "Dismiss", () => store.say("")));
+
+	const input = h("textarea.input", { rows: "1", label: "Message", placeholder: "Message. @ for variables, / for commands" });
 	view.input = input;
 
 	view.announce = (text) => { polite.textContent = text; };
 	view.noticed = (text) => {
-		put(noticeText, text || "");
+		put(noticeText, text);
 		show(notice, text);
 	};
-	view.complain = (reply) => { if (reply.op === "err") store.say(reply.text); };
 	view.copyButton = (label, text) => {
 		const node = button("copy", label, async () => {
-			const done = await copyText(root, text());
-			if (!done) return store.say("The browser refused to copy: select the text and copy it by hand.");
+			if (!(await copyText(root, text()))) return store.say("The browser refused to copy: select the text and copy it by hand.");
 			node.replaceChildren(icon("check"));
 			view.announce("Copied.");
-			later(() => node.replaceChildren(icon("copy")), 1200);
+			setTimeout(() => node.replaceChildren(icon("copy")), 1200);
 		});
 		return node;
 	};
 	view.insert = (code) => store.ask("insert", { code }, async (reply) => {
-		if (reply.op === "err") return view.complain(reply);
-		if (reply.ok) return view.announce(reply.text && reply.text !== code ? reply.text : "Inserted into a cell.");
-		const done = await copyText(root, reply.text || code);
-		store.say(done ? "This host cannot insert cells: the code is copied." : "This host cannot insert cells.");
+		if (reply.ok) view.announce("Inserted into a cell.");
+		else if (reply.op === "insert" && (await copyText(root, code))) store.say("This host cannot insert cells: the code is copied.");
 	});
 
 	view.chats = button("chats", "Chats", () => drawer.toggle(), { "aria-expanded": "false" });
@@ -951,15 +857,14 @@ function render({ model, el: host }) {
 	const popup = makePopup(view);
 
 	// the log
-	const olderButton = h("button", { type: "button", class: "nbc-word nbc-older", onclick: loadOlder }, "Load older messages");
-	const list = h("div", { class: "nbc-list" });
-	const pendings = h("div", { class: "nbc-pendings" });
-	const waitText = h("span", {});
-	const wait = h("div", { class: "nbc-wait", hidden: true }, h("span", { class: "nbc-dots", "aria-hidden": "true" }, h("i"), h("i"), h("i")), waitText);
-	const hint = h("p", { class: "nbc-empty" }, "Ask something. Type @ to show the model a variable of this notebook.");
-	const inner = h("div", { class: "nbc-inner" }, olderButton, hint, list, pendings, wait);
-	const log = h("div", { class: "nbc-log", role: "log", "aria-live": "off", "aria-label": "Conversation", tabindex: "0" }, inner);
-	const jump = h("button", { type: "button", class: "nbc-word nbc-jump", hidden: true, onclick: () => { pin(); input.focus({ preventScroll: true }); } }, icon("latest"), "Jump to latest");
+	const olderButton = h("button.word.older", { onclick: loadOlder }, "Load older messages");
+	const list = h("div.list");
+	const pendings = h("div.pendings");
+	const waitText = h("span");
+	const wait = h("div.wait", { hidden: true }, h("span.dots", { hush: true }), waitText);
+	const inner = h("div.inner", olderButton, list, pendings, wait);
+	const log = h("div.log", { role: "log", "aria-live": "off", label: "Conversation", tabindex: "0" }, inner);
+	const jump = h("button.word.jump", { hidden: true, onclick: () => { pin(); input.focus({ preventScroll: true }); } }, "Jump to latest");
 
 	function toBottom() {
 		cancelAnimationFrame(frame);
@@ -974,7 +879,7 @@ function render({ model, el: host }) {
 		show(jump, false);
 		toBottom();
 	}
-	log.addEventListener("scroll", () => {
+	on(log, "scroll", () => {
 		const top = log.scrollTop;
 		if (log.scrollHeight - top - log.clientHeight < 8) pinned = true;
 		else if (top < lastTop - 1) pinned = false;
@@ -982,31 +887,30 @@ function render({ model, el: host }) {
 		show(jump, !pinned);
 		if (top < 60 && !pinned) loadOlder();
 	});
-	log.addEventListener("keydown", (event) => {
-		if (event.target === log && event.key === "Escape" && running(store.state)) stop();
+	on(log, "keydown", (e) => {
+		if (e.target === log && e.key === "Escape" && busy()) stop();
 	});
 	function loadOlder() {
-		const { more, loading, msgs } = store.state;
-		if (!more || loading || !msgs.length) return;
-		if (store.post({ op: "older", before: msgs[0].id })) store.take({ op: "page:loading" });
+		const { more, msgs } = store.state;
+		if (!more || askedOlder === msgs[0]?.id) return;
+		askedOlder = msgs[0].id;
+		store.post({ op: "older", before: askedOlder });
 	}
-	const watch = typeof ResizeObserver === "undefined" ? null : new ResizeObserver(() => pinned && toBottom());
-	if (watch) {
-		watch.observe(inner);
-		watch.observe(log);
-	}
+	const watch = new ResizeObserver(() => pinned && toBottom());
+	watch.observe(inner);
+	watch.observe(log);
 
 	// the composer
-	const file = h("input", { type: "file", multiple: true, hidden: true, tabindex: "-1", "aria-label": "File to attach" });
-	const attached = h("div", { class: "nbc-attached" });
-	const estimate = h("span", { class: "nbc-foot nbc-estimate" });
+	const file = h("input", { type: "file", multiple: true, hidden: true, tabindex: "-1", label: "File to attach" });
+	const attached = h("div.attached");
+	const estimate = h("span.foot.estimate");
 	const stopButton = button("stop", "Stop", stop, { class: "nbc-btn nbc-stop", hidden: true });
 	const sendButton = button("send", "Send", send, { class: "nbc-btn nbc-send" });
-	const stopping = h("span", { class: "nbc-foot", hidden: true }, BUSY);
+	const stopping = h("span.foot", { hidden: true }, BUSY);
 	const clip = button("clip", "Attach a file", () => file.click());
-	const figure = button("figure", "Attach the last figure", () => store.ask("figure", {}, view.complain));
-	const composer = h("div", { class: "nbc-composer" }, popup.el, attached, input,
-		h("div", { class: "nbc-tools" }, clip, figure, file, estimate, stopping, stopButton, sendButton));
+	const figure = button("figure", "Attach the last figure", () => store.ask("figure", {}, drafted));
+	const composer = h("div.composer", popup.el, attached, input,
+		h("div.tools", clip, figure, file, estimate, stopping, stopButton, sendButton));
 
 	function drafted() {
 		grow(input);
@@ -1015,8 +919,8 @@ function render({ model, el: host }) {
 		draftTimer = setTimeout(() => store.state.live && store.post({ op: "draft", text: input.value }), 300);
 	}
 	function showSend() {
-		show(stopButton, running(store.state));
-		show(sendButton, !running(store.state) || input.value.trim());
+		show(stopButton, busy());
+		show(sendButton, !busy() || input.value.trim());
 	}
 	view.setDraft = (text, caret = text.length) => {
 		input.value = text;
@@ -1029,10 +933,8 @@ function render({ model, el: host }) {
 		const { chips, gone } = store.state;
 		if (gone || (!text.trim() && !chips.length)) return;
 		const rid = store.ask("send", { text }, (reply) => {
-			if (reply.op === "err") {
-				view.setDraft(input.value && input.value !== text ? `${text}\n${input.value}` : text);
-				store.say(reply.text);
-			} else if (reply.text && !reply.id) store.say(reply.text);
+			if (reply.op === "err") view.setDraft(input.value && input.value !== text ? `${text}\n${input.value}` : text);
+			else if (reply.text && !reply.id) store.say(reply.text);
 		});
 		if (!rid) return;
 		clearTimeout(draftTimer);
@@ -1041,20 +943,19 @@ function render({ model, el: host }) {
 		popup.close();
 		grow(input);
 		if (store.notice) store.say("");
-		const word = (/^\/(\S+)/.exec(text) || [])[1];
-		if (!word || !matching(store.state.commands, word).some((c) => c.name === word)) {
+		const [, word] = /^\/(\S+)/.exec(text) || [];
+		if (!matching(store.state.commands, "").some((c) => c.name === word)) {
 			store.take({ op: "page:sent", rid, text });
-			later(() => store.state.pending.some((p) => p.rid === rid && !p.id) && store.say(SILENT), SILENCE);
+			setTimeout(() => !busy() && store.state.pending.some((p) => p.rid === rid && !p.id) && store.say(SILENT), SILENCE);
 		}
 		showSend();
 		pin();
 	}
 	function stop() {
-		if (!running(store.state) || !store.post({ op: "stop" })) return;
-		stopAt = Date.now();
-		later(() => {
+		if (!busy() || !store.post({ op: "stop" })) return;
+		setTimeout(() => {
 			const { state } = store.state.status;
-			show(stopping, stopAt && state !== "idle" && state !== "stopping");
+			show(stopping, state !== "idle" && state !== "stopping");
 			if (!stopping.hidden) view.announce(BUSY);
 		}, 500);
 	}
@@ -1067,71 +968,52 @@ function render({ model, el: host }) {
 		send, stop, stay() {}, older: () => step(1), newer: () => step(-1), next: () => popup.step(1),
 		previous: () => popup.step(-1), accept: () => popup.accept(), close: popup.close,
 	};
-	input.addEventListener("keydown", (event) => {
-		const word = keyAction(event, { draft: input.value, busy: running(store.state), popup: popup.open(), recalled: recalled.text });
+	on(input, "keydown", (e) => {
+		const word = keyAction(e, { draft: input.value, busy: busy(), popup: popup.open(), recalled: recalled.text });
 		if (!word) return;
-		event.preventDefault();
+		e.preventDefault();
 		DOES[word]();
 	});
-	input.addEventListener("input", (event) => {
+	on(input, "input", (e) => {
 		if (recalled.text !== input.value) recalled = { at: -1, text: null };
 		drafted();
-		if (!event.isComposing) popup.look();
+		if (!e.isComposing) popup.look();
 	});
-	input.addEventListener("blur", popup.close);
+	on(input, "blur", popup.close);
 
 	async function attach(files) {
 		for (const one of files) {
 			const name = one.name || "pasted";
 			const big = tooBig(name, one.size);
-			if (big) {
-				store.say(big);
-				continue;
-			}
-			try {
-				const bytes = await one.arrayBuffer();
-				attaching += 1;
-				const sent = store.ask("attach", { name, type: one.type || "" }, (reply) => {
-					attaching -= 1;
-					view.complain(reply);
-					showChips(store.state);
-				}, bytes);
-				if (!sent) attaching -= 1;
-			} catch (error) {
-				store.say(`${name} could not be read. A folder cannot be attached: choose its files.`);
-			}
-			showChips(store.state);
+			if (big) store.say(big);
+			const bytes = !big && await one.arrayBuffer().catch(() => store.say(`${name} could not be read. Choose files, not a folder.`));
+			if (!bytes) continue;
+			put(estimate, "attaching…");
+			store.ask("attach", { name, type: one.type }, drafted, bytes);
 		}
 	}
-	file.addEventListener("change", () => {
+	on(file, "change", () => {
 		attach([...file.files]);
 		file.value = "";
 	});
-	root.addEventListener("paste", (event) => {
-		const files = event.target === input && event.clipboardData ? [...event.clipboardData.files] : [];
+	on(root, "paste", (e) => {
+		const files = [...e.clipboardData.files];
 		if (!files.length) return;
-		event.preventDefault();
+		e.preventDefault();
 		attach(files);
 	});
-	const over = (on) => root.classList.toggle("nbc-over", on);
-	const carries = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
-	for (const name of ["dragenter", "dragover"]) root.addEventListener(name, (event) => {
-		if (!carries(event)) return;
-		event.preventDefault();
-		event.stopPropagation();
-		over(true);
+	const over = (yes) => root.classList.toggle("nbc-over", yes);
+	for (const name of ["dragenter", "dragover", "drop"]) on(root, name, (e) => {
+		if (!e.dataTransfer?.types.includes("Files")) return;
+		e.preventDefault();
+		e.stopPropagation();
+		over(name !== "drop");
+		if (name === "drop") attach([...e.dataTransfer.files]);
 	});
-	root.addEventListener("dragleave", (event) => { if (!root.contains(event.relatedTarget)) over(false); });
-	root.addEventListener("drop", (event) => {
-		over(false);
-		if (!carries(event)) return;
-		event.preventDefault();
-		event.stopPropagation();
-		attach([...event.dataTransfer.files]);
-	});
+	on(root, "dragleave", (e) => root.contains(e.relatedTarget) || over(false));
 
 	for (const name of ["keydown", "keypress", "keyup", "paste", "copy", "cut", "contextmenu", "wheel", "input"]) {
-		root.addEventListener(name, (event) => event.stopPropagation());
+		on(root, name, (e) => e.stopPropagation());
 	}
 
 	// showing a state
@@ -1148,7 +1030,7 @@ function render({ model, el: host }) {
 		let spot = list.firstChild;
 		for (const msg of state.msgs) {
 			let item = items.get(msg.id);
-			if (!item) items.set(msg.id, (item = messageItem(view, msg)), (item.msg = msg));
+			if (!item) items.set(msg.id, (item = messageItem(view, msg)));
 			else if (item.msg !== msg) item.update(msg);
 			if (item.el === spot) spot = spot.nextSibling;
 			else list.insertBefore(item.el, spot);
@@ -1161,74 +1043,59 @@ function render({ model, el: host }) {
 		}
 	}
 	function showPending(state) {
-		pendings.replaceChildren(...state.pending.map((p) => {
-			const row = BLOCKS.user();
-			row.update({ text: p.text, chips: p.chips });
-			return h("article", { class: "nbc-msg nbc-user nbc-sending", "aria-label": "You, being sent" }, h("div", { class: "nbc-blocks" }, row.el));
-		}));
+		pendings.replaceChildren(...state.pending.map((p) =>
+			h("article.msg.user.sending", { label: "You, being sent" }, h("div.blocks", h("div.bubble", h("div.said", p.text))))));
 	}
 	function showChips(state) {
-		const kids = state.chips.length ? [chipList(state.chips, "To be sent", (chip) => {
+		const remove = (chip) => {
 			store.post({ op: "unattach", id: chip.id });
 			input.focus();
-		})] : [];
-		if (attaching > 0) kids.push(h("span", { class: "nbc-foot" }, "attaching…"));
-		attached.replaceChildren(...kids);
+		};
+		attached.replaceChildren(...(state.chips.length ? [chipList(state.chips, "To be sent", remove)] : []));
 		put(estimate, state.tokens ? `about ${state.tokens.toLocaleString()} tokens` : "");
 	}
 	function tick() {
 		const { status, skew } = store.state;
-		const seconds = elapsed(status, skew, Date.now());
-		put(waitText, [status.text || status.state, status.since ? `${seconds} s` : ""].filter(Boolean).join(" · "));
+		put(waitText, (status.text || status.state) + (status.since ? ` · ${elapsed(status, skew, Date.now())} s` : ""));
 	}
 	function showStatus(state, before) {
-		const busy = running(state);
-		show(wait, busy);
+		show(wait, busy());
 		tick();
-		if (!busy || state.status.state === "stopping") {
-			stopAt = 0;
-			show(stopping, false);
-		}
+		if (!busy() || state.status.state === "stopping") show(stopping, false);
 		showSend();
-		root.dataset.state = state.status.state;
 		if (before.live && state.status.text && state.status.text !== before.status.text) view.announce(state.status.text);
 	}
 	view.show = (state, before) => {
 		if (!state.live) return;
 		root.classList.add("nbc-live");
-		const firstTime = !before.live;
-		if (firstTime || state.chat !== before.chat || state.models !== before.models) header.update(state, before);
-		if (firstTime || state.msgs !== before.msgs) showMessages(state, before);
+				if (state.chat !== before.chat || state.models !== before.models) header.update(state);
+		if (state.msgs !== before.msgs) showMessages(state, before);
 		if (state.chat !== before.chat) for (const item of items.values()) item.refresh();
 		if (state.pending !== before.pending) showPending(state);
-		if (firstTime || state.status !== before.status) showStatus(state, before);
-		if (firstTime || state.chips !== before.chips || state.tokens !== before.tokens) showChips(state);
+		if (state.status !== before.status) showStatus(state, before);
+		if (state.chips !== before.chips || state.tokens !== before.tokens) showChips(state);
 		show(olderButton, state.more);
-		olderButton.disabled = state.loading;
-		show(hint, !state.msgs.length && !state.pending.length);
 		for (const node of [input, sendButton, clip, figure]) node.disabled = !!state.gone;
 		if (state.gone && state.gone !== before.gone) view.noticed(state.gone);
-		const other = state.chat && before.chat && state.chat.id !== before.chat.id;
-		if (other) recalled = { at: -1, text: null };
-		if (other || firstTime) pin();
+		const other = before.chat && state.chat?.id !== before.chat.id;
+		if (other || !before.live) pin();
 		else if (pinned) toBottom();
 	};
 
-	root.append(header.el, h("div", { class: "nbc-body" }, log, jump, drawer.el), notice, composer, polite);
+	root.append(header.el, h("div.body", log, jump, drawer.el), notice, composer, polite);
 	host.append(root);
 	store.views.add(view);
 	view.noticed(store.notice);
 	view.show(store.state, fresh());
-	const clock = setInterval(() => running(store.state) && tick(), 1000);
+	const clock = setInterval(() => busy() && tick(), 1000);
 
 	return () => {
 		store.views.delete(view);
 		clearInterval(clock);
 		clearTimeout(draftTimer);
-		timers.forEach(clearTimeout);
 		drawer.stop();
 		cancelAnimationFrame(frame);
-		if (watch) watch.disconnect();
+		watch.disconnect();
 		root.remove();
 	};
 }
