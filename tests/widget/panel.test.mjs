@@ -90,7 +90,7 @@ test("an unknown op is ignored, whatever its name, and counts", () => {
 });
 
 test("sent text is shown at once and gives way to its stored message", () => {
-  const sent = reduce(live(), { op: "page:sent", rid: "r", text: "hi" });
+  const sent = reduce(live(), { op: "page:sent", row: { rid: "r", text: "hi" } });
   assert.deepEqual(sent.pending, [{ rid: "r", text: "hi" }]);
   const acked = reduce(sent, { op: "ack", s: 1, rid: "r", id: "m" });
   assert.deepEqual(acked.pending, [{ rid: "r", text: "hi", id: "m" }]);
@@ -101,13 +101,13 @@ test("sent text is shown at once and gives way to its stored message", () => {
 });
 
 test("the same words said before do not swallow what is being sent", () => {
-  const sent = reduce(live([said("m", "hi")]), { op: "page:sent", rid: "r", text: "hi" });
+  const sent = reduce(live([said("m", "hi")]), { op: "page:sent", row: { rid: "r", text: "hi" } });
   assert.equal(reduce(sent, snap(5, [said("m", "hi")])).pending.length, 1);
   assert.equal(reduce(sent, snap(5, [said("m", "hi"), said("n", "hi")])).pending.length, 0);
 });
 
 test("what could not be sent is no longer shown as sent, even over a gap", () => {
-  const sent = reduce(live(), { op: "page:sent", rid: "r", text: "hi" });
+  const sent = reduce(live(), { op: "page:sent", row: { rid: "r", text: "hi" } });
   assert.deepEqual(reduce(sent, { op: "err", s: 1, rid: "r", text: "no" }).pending, []);
   assert.deepEqual(reduce(sent, { op: "err", s: 7, rid: "r", text: "no" }).pending, []);
 });
@@ -208,13 +208,24 @@ test("one gap sends one hello, and what was not acknowledged is said again with 
   const sent = [];
   const store = panel.storeOf({ get: () => "gap", send: (m) => sent.push(m) });
   store.take(snap(0));
-  store.take({ op: "page:sent", rid: "r1", text: "hi" });
+  store.take({ op: "page:sent", row: { rid: "r1", text: "hi" } });
   store.take({ op: "chips", s: 5, chips: [], tokens: 0 });
   store.take({ op: "chips", s: 6, chips: [], tokens: 0 });
   assert.deepEqual(sent, [{ op: "hello", have: 0 }]);
   store.take(snap(7));
   assert.deepEqual(sent.slice(1), [{ op: "send", rid: "r1", text: "hi" }]);
   store.close();
+});
+
+test("what sends hears the refusal of what it sent, once", () => {
+  const store = panel.storeOf({ get: () => "refused", send() {} });
+  const heard = [];
+  store.take(snap(0));
+  const rid = store.ask("send", { text: "hi" }, (reply) => heard.push(reply.text));
+  store.take({ op: "page:sent", row: { rid, text: "hi" } });
+  store.take({ op: "err", s: 1, rid, text: "Busy." });
+  store.take({ op: "err", s: 2, rid, text: "Busy again." });
+  assert.deepEqual([heard, store.notice, store.state.pending], [["Busy."], "Busy again.", []]);
 });
 
 test("bytes travel as the first buffer of the message", () => {

@@ -99,7 +99,7 @@ const ACTS = {
 			: state.pending.filter((p) => p.rid !== m.rid),
 	}),
 	err: (state, m) => ({ ...state, pending: state.pending.filter((p) => p.rid !== m.rid) }),
-	"page:sent": (state, m) => ({ ...state, pending: state.pending.concat({ rid: m.rid, text: m.text }) }),
+	"page:sent": (state, m) => ({ ...state, pending: state.pending.concat(m.row) }),
 };
 
 export const running = (state) => state.status.state !== "idle";
@@ -945,7 +945,7 @@ function render({ model, el: host }) {
 		if (store.notice) store.say("");
 		const [, word] = /^\/(\S+)/.exec(text) || [];
 		if (!matching(store.state.commands, "").some((c) => c.name === word)) {
-			store.take({ op: "page:sent", rid, text });
+			store.take({ op: "page:sent", row: { rid, text } });
 			setTimeout(() => !busy() && store.state.pending.some((p) => p.rid === rid && !p.id) && store.say(SILENT), SILENCE);
 		}
 		showSend();
