@@ -1,720 +1,1103 @@
-// The panel's page side: one module, no dependencies. The kernel sends messages with numbers, the
-// page shows them and sends wishes; the protocol's table is in docs/panel.md.
-//
-// Strings are shown as text. Only fields named `html` hold HTML, made safe by the kernel, and they
-// pass through `safe` alone. Handlers hang on nodes made here, never on anything inside `html`.
+// The page's half of the panel: a store per panel id, and views that show it.
+// Every string is shown with textContent. Only fields named `html`, made safe in Python, pass
+// through `fill`, and handlers sit on nodes made here, never on anything inside that html.
 
-export const LIMIT = 20 * 1024 * 1024;
-const SILENT_MS = 5000;
-const RESTARTED = "The kernel was restarted: run this cell again. Your text is still here.";
-const SILENT = "No answer from the kernel yet. If it was restarted, run this cell again.";
+export const LOST = "The kernel was restarted: run this cell again.";
+export const SILENT = "No answer from the kernel yet: if it was restarted, run this cell again.";
+export const BUSY = "Stopping when the kernel is free.";
+export const MAX_BYTES = 20 * 1024 * 1024;
+const SILENCE = 5000;
 
-// State ---------------------------------------------------------------------------------------
+// The store, without a page ----
 
-export function emptyState() {
-  return {
-    last: -1, live: false, gone: "", notice: "", chat: {}, status: { state: "idle", text: "", since: null },
-    msgs: [], more: false, models: [], commands: [], hosts: {}, chips: [], tokens: 0, list: null,
-    names: null, said: "", pending: [],
-  };
+const REPLIES = new Set(["ack", "err", "list", "names", "said", "insert"]);
+const IDLE = { state: "idle", text: "", since: null };
+
+export function fresh() {
+	return {
+		s: -1, live: false, lost: true, chat: null, status: IDLE, skew: 0, msgs: [],
+		more: false, models: [], commands: [], hosts: {}, chips: [], tokens: 0, pending: [], gone: "",
+	};
 }
 
-// The next state; `hello` asks for a snapshot because something was missed.
-export function reduce(state, told) {
-  if (told.op !== "snap" && told.s !== state.last + 1) return { ...state, hello: true };
-  const next = { ...state, last: told.s, hello: false };
-  const change = CHANGES[told.op];
-  return change ? { ...next, ...change(next, told) } : next;
+// `lost` in the answer means that something is missing, and only a snap will mend it.
+export function reduce(state, m, now = Date.now()) {
+	if (m.op === "snap") return snap(state, m);
+	let next = state;
+	if (typeof m.s === "number" && !state.lost) {
+		next = m.s === state.s + 1 ? { ...state, s: m.s } : { ...state, lost: true };
+	}
+	if (next.lost && m.s !== undefined && !REPLIES.has(m.op)) return next;
+	return Object.hasOwn(ACTS, m.op) ? ACTS[m.op](next, m, now) : next;
 }
 
-const CHANGES = {
-  snap: (state, told) => ({
-    live: true, gone: "", notice: state.live ? state.notice : "", chat: told.chat, status: told.status,
-    msgs: told.msgs, more: told.more, models: told.models, commands: told.commands, hosts: told.hosts,
-    pending: state.pending.filter((row) => !row.id),
-  }),
-  chat: (state, told) => ({ chat: told.chat }),
-  status: (state, told) => ({ status: told.status }),
-  msg: (state, told) => ({
-    msgs: put(state.msgs, told.msg, told.after),
-    pending: state.pending.filter((row) => row.id !== told.msg.id),
-  }),
-  blk: (state, told) => ({
-    msgs: state.msgs.map((msg) =>
-      msg.id === told.id ? { ...msg, blocks: [...msg.blocks.slice(0, told.k), ...told.blocks] } : msg),
-  }),
-  drop: (state, told) => ({ msgs: state.msgs.filter((msg) => !told.ids.includes(msg.id)) }),
-  older: (state, told) => ({ msgs: [...told.msgs, ...state.msgs], more: told.more }),
-  ack: (state, told) => ({
-    notice: told.text || "",
-    pending: state.pending
-      .map((row) => (row.rid === told.rid ? { ...row, id: told.id } : row))
-      .filter((row) => row.rid !== told.rid || told.id),
-  }),
-  err: (state, told) => {
-    const lost = state.pending.find((row) => row.rid && row.rid === told.rid);
-    return {
-      notice: told.text,
-      back: lost ? lost.text : undefined,
-      pending: state.pending.filter((row) => row !== lost),
-    };
-  },
-  list: (state, told) => ({ list: told.chats }),
-  names: (state, told) => ({ names: { rid: told.rid, items: told.items } }),
-  chips: (state, told) => ({ chips: told.chips, tokens: told.tokens }),
-  said: (state, told) => ({ said: told.text }),
-  insert: (state, told) => ({ copy: told.ok ? undefined : told.text }),
-  gone: (state, told) => ({ gone: told.text }),
+function snap(state, m) {
+	const { s, chat, msgs, more, status = IDLE, models = [], commands = [], hosts = {} } = m;
+	const other = state.chat && state.chat.id !== chat.id;
+	const pending = other ? [] : unsaid(state.pending, msgs, known(state.msgs));
+	return { ...state, s, chat, msgs, more, status, models, commands, hosts, pending, live: true, lost: false, gone: "" };
+}
+
+const known = (msgs) => new Set(msgs.map((msg) => msg.id));
+const lost = (state) => ({ ...state, lost: true });
+
+// A row shown before the kernel knew of it goes when the stored message of that text arrives.
+function unsaid(pending, msgs, old) {
+	let left = pending;
+	for (const msg of msgs) {
+		if (msg.role !== "user" || old.has(msg.id) || !left.length) continue;
+		let at = left.findIndex((p) => p.id === msg.id);
+		if (at < 0) at = left.findIndex((p) => !p.id && p.text === msg.text);
+		left = left.filter((_, i) => i !== at);
+	}
+	return left;
+}
+
+function changed(state, id, change) {
+	const at = state.msgs.findIndex((msg) => msg.id === id);
+	const msg = at >= 0 && change(state.msgs[at]);
+	return msg ? { ...state, msgs: replaced(state.msgs, at, msg) } : lost(state);
+}
+
+const replaced = (list, at, value) => list.map((old, i) => (i === at ? value : old));
+
+function placed(state, { msg, after }) {
+	if (state.msgs.some((m) => m.id === msg.id)) return changed(state, msg.id, () => msg);
+	const pending = unsaid(state.pending, [msg], new Set());
+	const at = after == null ? -1 : state.msgs.findIndex((m) => m.id === after);
+	if (at < 0 && state.msgs.length && (after != null || state.more)) return lost(state);
+	const msgs = state.msgs.slice();
+	msgs.splice(at + 1, 0, msg);
+	return { ...state, msgs, pending };
+}
+
+const ACTS = {
+	chat: (state, m) => ({ ...state, chat: m.chat }),
+	status: (state, m, now) => {
+		const since = m.status.since;
+		const skew = since && since !== state.status.since ? now - since : state.skew;
+		return { ...state, status: m.status, skew };
+	},
+	msg: placed,
+	blk: (state, m) => changed(state, m.id, (msg) =>
+		m.k > msg.blocks.length ? null : { ...msg, blocks: msg.blocks.slice(0, m.k).concat(m.blocks) }),
+	part: (state, m) => changed(state, m.id, (msg) => {
+		const at = msg.blocks.findIndex((block) => block.key === m.key);
+		return at < 0 ? null : { ...msg, blocks: replaced(msg.blocks, at, m.block) };
+	}),
+	drop: (state, m) => ({ ...state, msgs: state.msgs.filter((msg) => !m.ids.includes(msg.id)) }),
+	older: (state, m) => {
+		const have = known(state.msgs);
+		const msgs = m.msgs.filter((msg) => !have.has(msg.id)).concat(state.msgs);
+		return { ...state, msgs, more: !!m.more };
+	},
+	chips: (state, m) => ({ ...state, chips: m.chips || [], tokens: m.tokens || 0 }),
+	gone: (state, m) => ({ ...state, gone: m.text || "This chat is closed." }),
+	ack: (state, m) => ({
+		...state, pending: m.id && !known(state.msgs).has(m.id)
+			? state.pending.map((p) => (p.rid === m.rid ? { ...p, id: m.id } : p))
+			: state.pending.filter((p) => p.rid !== m.rid),
+	}),
+	err: (state, m) => ({ ...state, pending: state.pending.filter((p) => p.rid !== m.rid) }),
+	"page:sent": (state, m) => ({ ...state, pending: state.pending.concat(m.row) }),
 };
 
-export function put(msgs, msg, after) {
-  const at = msgs.findIndex((other) => other.id === msg.id);
-  if (at >= 0) return msgs.map((other, index) => (index === at ? msg : other));
-  const place = after === null ? -1 : msgs.findIndex((other) => other.id === after);
-  if (after !== null && place < 0) return [...msgs, msg];
-  return [...msgs.slice(0, place + 1), msg, ...msgs.slice(place + 1)];
+export const running = (state) => state.status.state !== "idle";
+
+let made = 0;
+export function makeRid(random = Math.random, now = Date.now()) {
+	return `r${now.toString(36)}-${(made += 1)}-${random().toString(36).slice(2, 10)}`;
 }
 
-// Keys and words --------------------------------------------------------------------------------
-
-// What a key in the composer does: send, newline, stop, recall, forward, or nothing of ours.
-export function keyAction(event, state) {
-  if (event.isComposing || event.keyCode === 229) return "";
-  if (event.key === "Enter") return event.shiftKey || event.altKey ? "newline" : "send";
-  if (event.key === "Escape") return state.running ? "stop" : "keep";
-  if (event.key === "ArrowUp" && (state.text === "" || state.recalling)) return "recall";
-  if (event.key === "ArrowDown" && state.recalling) return "forward";
-  return "";
+// What a key means in the composer: a word for the view to act on, or "" to let the key be.
+export function keyAction(e, { draft = "", busy = false, popup = false, recalled = null } = {}) {
+	const { key } = e;
+	if (e.isComposing || e.keyCode === 229) return "";
+	const plain = !(e.shiftKey || e.altKey || e.metaKey || e.ctrlKey);
+	if (popup && plain) {
+		const word = { ArrowDown: "next", ArrowUp: "previous", Enter: "accept", Tab: "accept", Escape: "close" }[key];
+		if (word) return word;
+	}
+	if (key === "Enter") return e.shiftKey || e.altKey ? "" : "send";
+	if (key === "Escape") return busy ? "stop" : "stay";
+	const same = plain && recalled !== null && draft === recalled;
+	if (key === "ArrowUp" && (same || (plain && !draft))) return "older";
+	return key === "ArrowDown" && same ? "newer" : "";
 }
 
-// The word that is being completed: `@name` or `/command` before the caret.
-export function wordAt(text, caret) {
-  const before = text.slice(0, caret);
-  const found = /(?:^|[\s([{,;:])@([\p{L}_][\p{L}\p{N}_]*)?$/u.exec(before);
-  if (found) return { mark: "@", prefix: found[1] || "", start: caret - (found[1] || "").length - 1 };
-  const command = /^\/(\w*)$/.exec(before);
-  return command ? { mark: "/", prefix: command[1], start: 0 } : null;
+export function history(msgs) {
+	return msgs.filter((msg) => msg.role === "user" && msg.text).map((msg) => msg.text).filter((text, i, all) => text !== all[i - 1]);
 }
 
-export function completed(text, caret, word, name) {
-  const head = text.slice(0, word.start) + word.mark + name + " ";
-  return { text: head + text.slice(caret), caret: head.length };
+// `at` counts back from the newest: 0 is the newest text, -1 the empty composer.
+export function recall(texts, at, step) {
+	const next = Math.max(-1, Math.min(texts.length - 1, at + step));
+	return { at: next, text: next < 0 ? "" : texts[texts.length - 1 - next] };
 }
 
-export function sizeInWords(bytes) {
-  if (bytes < 1024) return `${bytes} B`;
-  return bytes < 1048576 ? `${Math.round(bytes / 1024)} KB` : `${(bytes / 1048576).toFixed(1)} MB`;
+export function completing(text, caret) {
+	const before = text.slice(0, caret);
+	const command = /^\/(\S*)$/.exec(before);
+	if (command) return { sign: "/", start: 0, prefix: command[1] };
+	const name = /(?:^|[\s([{,;:])@([\p{L}\p{N}_.]*)$/u.exec(before);
+	return name ? { sign: "@", start: caret - name[1].length - 1, prefix: name[1] } : null;
 }
 
-export function elapsed(since, now) {
-  return since === null || since === undefined ? "" : `${Math.max(0, Math.floor((now - since) / 1000))} s`;
+export function insertName(text, token, caret, name) {
+	const rest = text.slice(caret);
+	const gap = /^\s/.test(rest);
+	const put = token.sign + name + (gap ? "" : " ");
+	return { text: text.slice(0, token.start) + put + rest, caret: token.start + put.length + (gap ? 1 : 0) };
 }
 
-export function duration(ms) {
-  if (ms === null || ms === undefined) return "";
-  return ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`;
+export function matching(commands, prefix) {
+	const low = prefix.toLowerCase();
+	return commands
+		.map((c) => ({ name: c.name.replace(/^\//, ""), kind: "", info: c.help || "" }))
+		.filter((c) => c.name.toLowerCase().startsWith(low));
 }
 
-export const isRunning = (status) => status.state !== "idle";
-
-// The connection: one per panel, whatever number of views it has --------------------------------
-
-const rooms = new Map();
-
-function roomOf(model) {
-  const cid = model.get("_cid");
-  if (!rooms.has(cid)) rooms.set(cid, makeRoom(model));
-  return rooms.get(cid);
+export function sizeWords(bytes) {
+	if (bytes < 1000) return `${bytes} bytes`;
+	const [value, unit] = bytes < 999500 ? [bytes / 1024, "KB"] : [bytes / 1048576, "MB"];
+	return `${+value.toFixed(value < 10 ? 1 : 0)} ${unit}`;
 }
 
-function makeRoom(model) {
-  const room = { state: emptyState(), views: new Set(), count: 0, model, prefix: Math.random().toString(36).slice(2) };
-  room.update = (change) => {
-    room.state = { ...room.state, ...change };
-    for (const view of room.views) view();
-  };
-  room.say = (op, fields = {}, buffers = undefined) => {
-    const rid = fields.rid || `${room.prefix}-${++room.count}`;
-    try {
-      room.model.send({ op, rid, ...fields }, undefined, buffers);
-      return rid;
-    } catch {
-      room.update({ notice: RESTARTED });
-      return "";
-    }
-  };
-  room.hello = () => {
-    room.say("hello", { have: room.state.last });
-    setTimeout(() => {
-      if (!room.state.live) room.update({ notice: SILENT });
-    }, SILENT_MS);
-  };
-  model.on("msg:custom", (told) => {
-    if (!told || typeof told.op !== "string") return;
-    const before = room.state;
-    room.state = reduce(before, told);
-    if (room.state.hello && !before.hello) room.hello();
-    for (const view of room.views) view(told);
-  });
-  return room;
+export function tooBig(name, bytes) {
+	return bytes > MAX_BYTES
+		? `${name} is ${sizeWords(bytes)}, and at most ${sizeWords(MAX_BYTES)} can be attached. Attach a smaller file.`
+		: "";
 }
 
-// Nodes ---------------------------------------------------------------------------------------
-
-function node(tag, props = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [key, value] of Object.entries(props)) {
-    if (value === undefined || value === false) continue;
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (key === "text") made.textContent = value;
-    else made.setAttribute(key, value === true ? "" : value);
-  }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
+export function took(ms) {
+	if (ms == null) return "";
+	if (ms < 1000) return `${Math.round(ms)} ms`;
+	const s = Math.round(ms / 1000);
+	return ms < 10000 ? `${(ms / 1000).toFixed(1)} s` : s < 60 ? `${s} s` : `${Math.floor(s / 60)} min ${s % 60} s`;
 }
 
-const button = (label, text, onclick, more = {}) =>
-  node("button", { type: "button", "aria-label": label, title: label, text, onclick, ...more });
-
-// The one place where HTML is put in: it was made and cleaned by the kernel.
-function safe(html, cls) {
-  const box = node("div", { class: cls });
-  box.innerHTML = html;
-  return box;
+export function elapsed(status, skew, now) {
+	return status.since ? Math.max(0, Math.floor((now - skew - status.since) / 1000)) : 0;
 }
 
-async function copyText(text, from) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    const area = node("textarea", { class: "nbc-copy" });
-    area.value = text;
-    from.append(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
-  }
+// The store and its line to the kernel ----
+
+const stores = new Map(); // by panel id: anywidget hands out a new model object per render
+
+export function storeOf(model) {
+	const id = model.get("_cid") || model;
+	if (!stores.has(id)) stores.set(id, makeStore());
+	const store = stores.get(id);
+	store.model = model;
+	return store;
 }
 
-function copyButton(label, text, root) {
-  const made = button(label, "Copy", async () => {
-    await copyText(typeof text === "function" ? text() : text, root);
-    made.textContent = "Copied";
-    setTimeout(() => (made.textContent = "Copy"), 1500);
-  }, { class: "nbc-small" });
-  return made;
+function makeStore() {
+	const views = new Set();
+	const waiting = new Map();
+	const store = { state: fresh(), notice: "", model: null, views };
+	let silence;
+	let greeted = 0;
+
+	store.say = (text) => {
+		store.notice = text;
+		for (const view of views) view.noticed(text);
+	};
+	store.post = (message, buffer) => {
+		try {
+			store.model.send(message, undefined, buffer && [buffer]);
+			return true;
+		} catch {
+			store.say(LOST);
+			return false;
+		}
+	};
+	store.ask = (op, fields, done, buffer) => {
+		const rid = makeRid();
+		waiting.set(rid, done);
+		return store.post({ op, rid, ...fields }, buffer) && rid;
+	};
+	store.hello = () => {
+		greeted = Date.now();
+		clearTimeout(silence);
+		if (store.post({ op: "hello", have: store.state.s })) silence = setTimeout(() => store.say(SILENT), SILENCE);
+	};
+	store.close = () => clearTimeout(silence);
+	store.take = (message) => {
+		if (typeof message?.op !== "string") return;
+		const before = store.state;
+		store.state = reduce(before, message);
+		const now = store.state;
+		if (message.op === "snap") {
+			clearTimeout(silence);
+			if (store.notice === LOST || store.notice === SILENT) store.say("");
+			// said again with the same rid: the kernel acts once
+			if (before.live && before.lost) for (const p of now.pending) if (!p.id) store.post({ op: "send", rid: p.rid, text: p.text });
+		} else if (now.lost && (!before.lost || Date.now() - greeted > 2000)) store.hello();
+		for (const view of views) view.show(now, before);
+		const done = waiting.get(message.rid);
+		if (message.op === "err") store.say(message.text);
+		waiting.delete(message.rid);
+		if (done) done(message);
+		if (message.op === "said") for (const view of views) view.announce(message.text);
+	};
+	return store;
 }
 
-// A button that does what it says only when pressed twice.
-function twice(label, text, act) {
-  const made = button(label, text, () => {
-    if (made.dataset.sure) return act();
-    made.dataset.sure = "1";
-    made.textContent = `${text}?`;
-    made.setAttribute("aria-label", `${label}: press again to confirm`);
-    setTimeout(() => {
-      delete made.dataset.sure;
-      made.textContent = text;
-      made.setAttribute("aria-label", label);
-    }, 4000);
-  }, { class: "nbc-small" });
-  return made;
+function initialize({ model }) {
+	const store = storeOf(model);
+	const heard = (message) => store.take(message);
+	model.on("msg:custom", heard);
+	store.hello();
+	return () => {
+		model.off?.("msg:custom", heard);
+		store.close();
+		stores.delete(model.get("_cid") || model);
+	};
 }
 
-// Blocks --------------------------------------------------------------------------------------
+// Making nodes ----
 
-function drawBlock(view, block) {
-  const made = BLOCKS[block.kind] ? BLOCKS[block.kind](view, block) : node("div");
-  for (const pre of made.querySelectorAll("pre")) {
-    const wrap = node("div", { class: "nbc-code" });
-    pre.replaceWith(wrap);
-    wrap.append(pre, copyButton("Copy code", () => pre.textContent, view.root));
-    pre.tabIndex = 0;
-  }
-  return made;
+const on = (node, name, act) => node.addEventListener(name, act);
+
+const ARIA = { label: "aria-label", hush: "aria-hidden" };
+// h("span.foot", {props}, kids): classes after the tag, the props may be left out.
+function h(tag, ...kids) {
+	const [name, ...classes] = tag.split(".");
+	const node = document.createElement(name);
+	if (classes.length) node.className = classes.map((c) => `nbc-${c}`).join(" ");
+	if (name === "button") node.type = name;
+	if (kids[0] && kids[0].constructor === Object) {
+		for (const [key, value] of Object.entries(kids.shift())) {
+			if (value == null || value === false) continue;
+			if (key.startsWith("on")) on(node, key.slice(2), value);
+			else node.setAttribute(ARIA[key] || key, value);
+		}
+	}
+	node.append(...kids.filter(Boolean));
+	return node;
 }
+
+const word = (onclick, ...kids) => h("button.word", { onclick }, ...kids);
+
+// The only place where text becomes markup: `html` of the kernel, or an icon below.
+function fill(node, html) {
+	node.innerHTML = html;
+}
+
+const ICONS = {
+	send: "M8 13V3M3.5 7.5 8 3l4.5 4.5", stop: "M4.5 4.5h7v7h-7z", copy: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
+	edit: "M3 13l.7-3L11 2.7 13.3 5 6 12.3zM9.5 4.2l2.3 2.3", retry: "M13 8a5 5 0 1 1-1.6-3.7M13 2v3h-3",
+	fork: "M4.5 2v12M4.5 10c6 0 7-1 7-6M9 6l2.5-2.5L14 6",
+	trash: "M3 4.5h10M6 4.5v-2h4v2M4.5 4.5l.6 9h5.800l.6-9", up: "M5 7.5 7.5 2.5c1.5 0 1.5 1 1 4h4l-1 6.5H5zM2.5 7.5H5V13H2.5z",
+	down: "M11 8.5 8.5 13.5c-1.5 0-1.5-1-1-4h-4l1-6.5H11zM13.5 8.5H11V3h2.5z", note: "M2.5 3h11v8H7l-3 2.5V11H2.5z",
+	clip: "M12.5 7.5 7.7 12.300a3 3 0 0 1-4.2-4.200l5-5a2 2 0 0 1 2.8 2.800l-4.8 4.800a1 1 0 0 1-1.4-1.400l4.2-4.2",
+	figure: "M2.5 2.5v11h11M5 10.5l2.5-3.5 2 2L13 4.5", chats: "M2.5 4h11M2.5 8h11M2.5 12h7",
+	cell: "M2.5 3.5h11v9h-11zM8 6v4M6 8h4", close: "M4 4l8 8M12 4l-8 8", pin: "M6 2.5h4l-.5 4 2 2.5h-7l2-2.5zM8 9v4.5",
+	left: "M9.5 4 5.5 8l4 4", right: "M6.5 4l4 4-4 4", check: "M3.5 8.5l3 3 6-7",
+};
+
+function icon(name) {
+	const node = h("span.icon", { hush: true });
+	fill(node, `<svg viewBox="0 0 16 16" width="16" height="16"><path d="${ICONS[name]}"/></svg>`);
+	return node;
+}
+
+function button(name, label, act, extra = {}) {
+	return h("button.btn", { label, title: label, ...extra, onclick: act }, icon(name));
+}
+
+function labelled(node, label) {
+	if (node.getAttribute("aria-label") === label) return;
+	node.setAttribute("aria-label", label);
+	if (node.title) node.title = label;
+}
+
+function put(node, value) {
+	const text = value ?? "";
+	if (node.textContent !== text) node.textContent = text;
+}
+
+function show(node, on) {
+	if (node.hidden === !!on) node.hidden = !on;
+}
+
+// A button that asks once more before it acts, and forgets the question when left.
+function twoStep(label, act) {
+	const word = h("span");
+	const ask = (sure) => {
+		node.classList.toggle("nbc-sure", sure);
+		put(word, sure ? "Delete?" : "");
+		labelled(node, sure ? `${label}: press again to confirm` : label);
+	};
+	const reset = () => ask(false);
+	const node = button("trash", label, () => {
+		if (node.classList.contains("nbc-sure")) {
+			reset();
+			return act();
+		}
+		ask(true);
+	}, { onblur: reset, onmouseleave: reset });
+	node.append(word);
+	return node;
+}
+
+// A field that replaces a word until Enter keeps it or Escape lets it be.
+function field(home, tag, label, value, keep, leave, onblur) {
+	const node = h(`${tag}.field`, { label });
+	node.value = value;
+	let ending = false; // taking the field out of the page blurs it
+	const end = (act) => {
+		if (ending || !node.isConnected) return;
+		ending = true;
+		act(node.value.trim());
+		ending = false;
+	};
+	on(node, "keydown", (e) => {
+		if (e.isComposing || e.keyCode === 229) return;
+		if (e.key === "Enter" && !e.shiftKey) {
+			e.preventDefault();
+			end(keep);
+			if (!node.isConnected) home.focus();
+		} else if (e.key === "Escape") {
+			e.preventDefault();
+			e.stopPropagation();
+			end(leave);
+			home.focus();
+		}
+	});
+	if (onblur) on(node, "blur", () => end(onblur));
+	if (tag === "textarea") on(node, "input", () => grow(node));
+	return node;
+}
+
+function grow(area) {
+	area.style.height = "auto";
+	area.style.height = `${Math.min(area.scrollHeight + 2, 240)}px`;
+}
+
+async function copyText(root, text) {
+	try {
+		await navigator.clipboard.writeText(text);
+		return true;
+	} catch {
+		const back = document.activeElement;
+		const area = h("textarea.sr");
+		root.append(area);
+		area.value = text;
+		area.select();
+		const done = document.execCommand("copy");
+		area.remove();
+		back.focus({ preventScroll: true });
+		return done;
+	}
+}
+
+// Blocks ----
+
+function chipList(chips, label, remove) {
+	return h("ul.chips", { label }, ...chips.map((chip) => {
+		const safe = /^data:image\/(png|jpeg|gif|webp);/.test(chip.thumb || "");
+		return h("li", { class: `nbc-chip${chip.error ? " nbc-bad" : ""}`, title: chip.bytes ? sizeWords(chip.bytes) : null },
+			safe && h("img", { src: chip.thumb, alt: "" }),
+			h("span.chip-name", chip.label),
+			h("span.chip-info", chip.error || (chip.tokens ? `about ${chip.tokens.toLocaleString()} tokens` : "")),
+			remove && button("close", `Remove ${chip.label}`, () => remove(chip)));
+	}));
+}
+
+function codeBox(view, pre, insert) {
+	const code = () => pre.textContent.replace(/\n$/, "");
+	const box = h("div.code");
+	pre.replaceWith(box);
+	pre.tabIndex = 0;
+	box.append(pre, h("div.code-bar",
+		insert && button("cell", "Insert into a cell", () => view.insert(code())), view.copyButton("Copy code", code)));
+}
+
+function rich(view, node, html) {
+	fill(node, html);
+	for (const pre of node.querySelectorAll("pre")) codeBox(view, pre, view.store.state.hosts.insert);
+	for (const table of node.querySelectorAll("table")) {
+		const box = h("div.scroll", { tabindex: "0", role: "group", label: "Table" });
+		table.replaceWith(box);
+		box.append(table);
+	}
+}
+
+// what the reader folds or unfolds stays so
+const touch = (e) => { e.currentTarget.parentNode.touched = true; };
 
 const BLOCKS = {
-  text: (view, block) => safe(block.html, "nbc-text"),
-  user: (view, block) => node("div", { class: "nbc-said" }, node("div", { text: block.text }), drawChips(block.chips || [])),
-  note: (view, block) => node("div", { class: "nbc-note", text: block.text }),
-  think: (view, block) => {
-    const made = node("details", { class: "nbc-think" },
-      node("summary", { text: block.label }), node("div", { class: "nbc-thought", text: block.text }));
-    made.open = block.open;
-    return made;
-  },
-  tool: (view, block) => {
-    const made = node("details", { class: "nbc-tool", role: "group", "aria-label": `Tool ${block.name}, ${block.status}` },
-      node("summary", {},
-        node("code", { text: block.name }), node("span", { class: "nbc-brief", text: block.brief }),
-        node("span", { class: `nbc-status nbc-${block.status.replace(/\W+/g, "-")}`, text: block.status }),
-        node("span", { class: "nbc-ms", text: duration(block.ms) })),
-      node("div", { class: "nbc-label", text: "Arguments" }), node("pre", { text: block.args }));
-    if (block.html) made.append(node("div", { class: "nbc-label", text: "Result" }), safe(block.html, "nbc-result"));
-    const box = node("div", { class: "nbc-toolbox" }, made);
-    if (block.progress) box.append(node("div", { class: "nbc-note", text: block.progress }));
-    if (block.ask) {
-      made.open = true;
-      box.append(drawAsk(view, block));
-    }
-    return box;
-  },
+	text(view) {
+		const el = h("div.text");
+		return { el, update: (b) => rich(view, el, b.html) };
+	},
+	user() {
+		const el = h("div.bubble");
+		const update = (b) => el.replaceChildren(...[b.text && h("div.said", b.text), b.chips?.length && chipList(b.chips, "Attached")].filter(Boolean));
+		return { el, update };
+	},
+	think() {
+		const label = h("summary", { onclick: touch });
+		const text = h("div.thought");
+		const el = h("details.think", label, text);
+		return {
+			el,
+			update(b, was) {
+				put(label, b.label || "Thinking");
+				if (!el.touched) el.open = !!b.open;
+				if (was && text.firstChild && b.text.startsWith(was.text)) text.firstChild.appendData(b.text.slice(was.text.length));
+				else put(text, b.text);
+			},
+		};
+	},
+	note() {
+		const el = h("p.note");
+		return { el, update: (b) => put(el, b.text) };
+	},
+	tool(view) {
+		const part = (name) => h("span", { class: `nbc-tool-${name}` });
+		const [name, brief, status, time, progress] = ["name", "brief", "status", "time", "progress"].map(part);
+		const args = h("pre");
+		const out = h("div.result.text");
+		const ask = h("div.ask");
+		const outLabel = h("div.label", "Result");
+		const summary = h("summary", { onclick: touch }, name, brief, progress, h("span.tool-end", status, time));
+		const el = h("details.tool", { role: "group" }, summary,
+			h("div.tool-in", h("div.label", "Arguments"), args, ask, outLabel, out));
+		codeBox(view, args);
+		return {
+			el,
+			update(b, was) {
+				labelled(el, `Tool ${b.name}: ${b.status}`);
+				el.dataset.status = b.status;
+				put(name, b.name);
+				put(brief, b.brief);
+				put(status, b.status);
+				put(time, took(b.ms));
+				put(progress, b.progress);
+				put(args, b.args);
+				if ((b.html || "") !== (was?.html || "")) rich(view, out, b.html || "");
+				show(outLabel, b.html);
+				show(out, b.html);
+				if (b.ask && !el.touched) el.open = true;
+				if (was?.ask && !b.ask && !el.touched) el.open = false;
+				if (JSON.stringify(was?.ask) !== JSON.stringify(b.ask)) approval(view, ask, b.ask);
+				show(ask, b.ask);
+			},
+		};
+	},
 };
 
-function drawAsk(view, block) {
-  const { call, nonce, question, always } = block.ask;
-  const buttons = [];
-  const decide = (ok, ever) => () => {
-    for (const each of buttons) each.disabled = true;
-    view.room.say("decide", { call, nonce, ok, always: ever });
-  };
-  buttons.push(button(`Approve ${block.name}`, "Approve", decide(true, false), { class: "nbc-primary" }));
-  buttons.push(button(`Deny ${block.name}`, "Deny", decide(false, false)));
-  if (always) buttons.push(button(`Always approve ${block.name} in this chat`, "Always", decide(true, true)));
-  return node("div", { class: "nbc-ask", role: "group", "aria-label": `Approval of ${block.name}` },
-    node("span", { text: question || `May ${block.name} run with these arguments?` }), ...buttons);
+// Each button carries the call and the nonce it was made for, so a later question is not answered by it.
+function approval(view, node, ask) {
+	node.replaceChildren();
+	if (!ask) return;
+	const { call, nonce } = ask;
+	const decide = (ok, always) => {
+		if (!view.store.post({ op: "decide", call, nonce, ok, always })) return;
+		const able = (yes) => node.querySelectorAll("button").forEach((b) => { b.disabled = !yes; });
+		able(false);
+		setTimeout(able, SILENCE, true); // a refused decision can be made again
+	};
+	const choice = (text, ok, always) => word(() => decide(ok, always), text);
+	const yes = choice("Approve", true, false);
+	yes.classList.add("nbc-yes");
+	node.append(h("p", ask.question), yes, choice("Deny", false, false));
+	if (ask.always) node.append(choice("Always", true, true));
 }
 
-function drawChips(chips, remove) {
-  if (!chips.length) return null;
-  return node("div", { class: "nbc-chips" }, ...chips.map((chip) => {
-    const thumb = /^data:image\/(png|jpeg|gif|webp);base64,/.test(chip.thumb || "")
-      ? node("img", { src: chip.thumb, alt: "" }) : null;
-    const about = [chip.bytes ? sizeInWords(chip.bytes) : "", chip.tokens ? `~${chip.tokens} tokens` : ""];
-    return node("span", { class: "nbc-chip", title: chip.error || about.filter(Boolean).join(", ") },
-      thumb, node("span", { text: chip.label }), node("small", { text: about.filter(Boolean).join(" · ") }),
-      remove && chip.kind !== "variable"
-        ? button(`Remove ${chip.label}`, "×", () => remove(chip.id), { class: "nbc-small" }) : null);
-  }));
+function blockList(view, holder) {
+	let parts = [];
+	return (blocks) => {
+		blocks.forEach((block, i) => {
+			let part = parts[i];
+			if (part && (part.block === block || JSON.stringify(part.block) === JSON.stringify(block))) return;
+			if (!part || part.block.kind !== block.kind || part.block.key !== block.key) {
+				const made = BLOCKS[Object.hasOwn(BLOCKS, block.kind) ? block.kind : "note"](view);
+				if (part) part.el.replaceWith(made.el);
+				else holder.append(made.el);
+				part = parts[i] = { ...made, block: null };
+			}
+			part.update(block, part.block);
+			part.block = block;
+		});
+		for (const part of parts.splice(blocks.length)) part.el.remove();
+	};
 }
 
-// Messages ------------------------------------------------------------------------------------
+// One message ----
 
-function drawMessage(view, msg) {
-  const who = msg.role === "user" ? "You" : "Assistant";
-  const body = node("div", { class: "nbc-body" });
-  const made = node("article", { class: `nbc-msg nbc-${msg.role}`, "aria-label": `${who}, turn ${msg.turn}` }, body);
-  made.parts = msg.blocks.map((block) => drawBlock(view, block));
-  body.append(...made.parts);
-  if (msg.note) made.append(node("div", { class: "nbc-note nbc-why", text: msg.note }));
-  if (msg.retry) {
-    made.append(button("Retry", "Retry", () => view.room.say("retry", { id: msg.id }), { class: "nbc-primary" }));
-  }
-  made.append(drawFoot(view, msg, made));
-  if (msg.state !== "pending") made.classList.add("nbc-done");
-  return made;
+function messageItem(view, first) {
+	const { store } = view;
+	const user = first.role === "user";
+	let msg = first;
+	let editor = null;
+	const blocks = h("div.blocks");
+	const note = h("p.note");
+	const foot = h("span.foot");
+	const ask = (op, extra = {}) => store.ask(op, { id: msg.id, ...extra });
+	const again = word(() => ask("retry"), icon("retry"), "Retry");
+	const bar = h("div.bar");
+	const el = h("article", { class: `nbc-msg nbc-${user ? "user" : "assistant"}` }, blocks, note, again, bar);
+	const fillBlocks = blockList(view, blocks);
+	const who = user ? "You" : "Assistant";
+	const copy = view.copyButton("Copy message", () => msg.text || blocks.textContent);
+	let refresh = () => {};
+
+	function close() {
+		editor.remove();
+		editor = null;
+		blocks.hidden = false;
+	}
+	function edit(text) {
+		if (editor) return;
+		const area = field(view.input, "textarea", "Edit message", text, (value) => {
+			const rid = value && store.ask("edit", { id: msg.id, text: value }, (reply) => {
+				if (reply.op === "err") edit(value);
+			});
+			if (rid || !value) close();
+		}, close);
+		editor = h("div.editor", area, h("span.foot", "Enter asks this instead, Esc cancels"));
+		blocks.hidden = true;
+		blocks.after(editor);
+		grow(area);
+		area.focus();
+	}
+
+	if (user) {
+		const place = h("span");
+		const step = (by) => store.ask("switch", { id: msg.sib.ids[msg.sib.at + by] });
+		const left = button("left", "Previous version", () => step(-2));
+		const right = button("right", "Next version", () => step(0));
+		const nav = h("span.sib", left, place, right);
+		const editing = button("edit", "Edit message", () => edit(msg.text || ""));
+		const fork = button("fork", "Fork to a new chat", () => ask("fork"));
+		bar.append(nav, editing, fork, copy, twoStep("Delete this turn", () => ask("drop")));
+		refresh = () => {
+			const free = store.state.chat?.branchable !== false;
+			show(editing, free);
+			show(fork, free);
+			show(nav, msg.sib && msg.sib.of > 1);
+			if (!msg.sib) return;
+			put(place, `${msg.sib.at}/${msg.sib.of}`);
+			left.disabled = msg.sib.at <= 1;
+			right.disabled = msg.sib.at >= msg.sib.of;
+		};
+	} else {
+		const rate = (rating, note) => store.post({ op: "rate", id: msg.id, rating, note });
+		const thumb = (name, label, value) =>
+			button(name, label, () => rate(msg.rating === value ? 0 : value, msg.note_text || ""));
+		const up = thumb("up", "Good answer", 1);
+		const down = thumb("down", "Bad answer", -1);
+		const noteButton = button("note", "Note on this answer", () => {
+			if (editor) return;
+			editor = field(noteButton, "input", "Note", msg.note_text || "", (value) => rate(msg.rating || 0, value) && close(), close);
+			bar.after(editor);
+			editor.focus();
+		});
+		const regenerate = button("retry", "Regenerate", () => ask("retry"));
+		bar.append(copy, regenerate, up, down, noteButton, foot);
+		refresh = () => {
+			show(regenerate, store.state.chat?.branchable !== false);
+			up.setAttribute("aria-pressed", msg.rating === 1);
+			down.setAttribute("aria-pressed", msg.rating === -1);
+			noteButton.classList.toggle("nbc-on", !!msg.note_text);
+			noteButton.title = msg.note_text || "Note on this answer";
+		};
+	}
+
+	const item = {
+		el,
+		update(next) {
+			msg = item.msg = next;
+			labelled(el, `${who}, turn ${next.turn}`);
+			const whole = next.state !== "pending";
+			el.classList.toggle("nbc-done", whole);
+			fillBlocks(next.blocks);
+			put(note, next.note);
+			show(note, next.note);
+			show(again, next.retry);
+			put(foot, next.footer);
+			show(bar, whole);
+			refresh();
+		},
+		refresh: () => refresh(),
+	};
+	item.update(first);
+	return item;
 }
 
-function drawFoot(view, msg, made) {
-  const say = (op, more = {}) => () => view.room.say(op, { id: msg.id, ...more });
-  const foot = node("div", { class: "nbc-foot" });
-  if (msg.sib) {
-    const go = (step) => msg.sib.ids[msg.sib.at - 1 + step];
-    foot.append(node("span", { class: "nbc-sib", role: "group", "aria-label": "Versions" },
-      button("Previous version", "‹", () => view.room.say("switch", { id: go(-1) }), { class: "nbc-small", disabled: msg.sib.at === 1 }),
-      node("span", { text: `${msg.sib.at}/${msg.sib.of}` }),
-      button("Next version", "›", () => view.room.say("switch", { id: go(1) }), { class: "nbc-small", disabled: msg.sib.at === msg.sib.of })));
-  }
-  if (msg.state === "pending") return foot;
-  const acts = node("span", { class: "nbc-acts" }, copyButton("Copy message", msg.text, view.root));
-  if (msg.role === "user") {
-    acts.append(
-      button("Edit", "Edit", () => editMessage(view, msg, made), { class: "nbc-small" }),
-      button("Fork to a new chat", "Fork", say("fork"), { class: "nbc-small" }),
-      twice("Delete this turn", "Delete", say("drop")));
-  } else {
-    acts.append(button("Regenerate", "Regenerate", say("retry"), { class: "nbc-small" }), ...drawRating(view, msg));
-  }
-  foot.append(acts, node("span", { class: "nbc-numbers", text: msg.footer }));
-  return foot;
+// The drawer of chats ----
+
+function makeDrawer(view) {
+	const { store } = view;
+	let newest, timer;
+	const rows = h("ul.rows");
+	const empty = h("p.foot");
+	const search = h("input.field", { type: "search", label: "Search chats", placeholder: "Search chats" });
+	const open = (yes) => {
+		show(el, yes);
+		view.chats.setAttribute("aria-expanded", yes);
+		if (yes) list();
+		(yes ? search : view.chats).focus();
+	};
+	const fresh = word(() => act("new", {}, true), "New chat");
+	const el = h("aside.drawer", { label: "Chats", hidden: true },
+		h("div.drawer-top", search, fresh), empty, rows);
+
+	function list() {
+		newest = store.ask("list", { query: search.value.trim() }, (reply) => {
+			if (reply.op === "list" && reply.rid === newest) fillRows(reply.chats);
+		});
+	}
+	function act(op, fields, leaving) {
+		store.ask(op, fields, (reply) => {
+			if (reply.op === "err") return;
+			if (leaving) {
+				open(false);
+				view.input.focus();
+			} else list();
+		});
+	}
+	function row(chat) {
+		const facts = [`${chat.turns} ${chat.turns === 1 ? "turn" : "turns"}`, chat.cost, chat.model,
+			chat.when && new Date(chat.when).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })];
+		const title = chat.title || "Untitled";
+		const main = h("button.open-chat", { "aria-current": chat.here, onclick: () => act("open", { id: chat.id }, true) },
+			h("span.row-title", title), h("span.foot", facts.filter(Boolean).join(" · ")),
+			chat.snippet && h("span.snippet", chat.snippet));
+		const rename = button("edit", `Rename ${title}`, () => {
+			const back = () => input.replaceWith(main);
+			const input = field(main, "input", "New title", chat.title, (value) => value ? act("rename", { id: chat.id, title: value }) : back(), back);
+			main.replaceWith(input);
+			input.focus();
+		});
+		const pin = button("pin", chat.pinned ? `Unpin ${title}` : `Pin ${title}`, () => act("pin", { id: chat.id, on: !chat.pinned }),
+			{ "aria-pressed": String(!!chat.pinned) });
+		return h("li.row", main, h("span.row-bar", pin, rename, twoStep(`Delete ${title}`, () => act("delete", { id: chat.id }))));
+	}
+	function fillRows(chats) {
+		rows.replaceChildren(...chats.map(row));
+		put(empty, chats.length ? "" : search.value.trim() ? "No chat matches." : "No chats yet.");
+	}
+	on(search, "input", () => {
+		clearTimeout(timer);
+		timer = setTimeout(list, 200);
+	});
+	on(el, "keydown", (e) => {
+		if (e.key !== "Escape" || e.isComposing) return;
+		e.preventDefault();
+		open(false);
+	});
+	return {
+		el,
+		toggle: () => open(el.hidden),
+		stop: () => clearTimeout(timer),
+	};
 }
 
-function drawRating(view, msg) {
-  const rate = (rating, note) => view.room.say("rate", { id: msg.id, rating, note });
-  const thumb = (label, text, value) => button(label, text, () => rate(msg.rating === value ? 0 : value, msg.note_text),
-    { class: "nbc-small", "aria-pressed": String(msg.rating === value) });
-  const note = node("input", { class: "nbc-remark", "aria-label": "Note on this answer", placeholder: "note",
-    onchange: () => rate(msg.rating, note.value) });
-  note.value = msg.note_text;
-  return [thumb("Good answer", "👍", 1), thumb("Bad answer", "👎", -1), msg.rating || msg.note_text ? note : null].filter(Boolean);
+// Header, completion, composer ----
+
+let uniques = 0;
+
+function makeHeader(view) {
+	const { store } = view;
+	const listId = `nbc-models-${(uniques += 1)}`;
+	const title = h("button.title");
+	const models = h("datalist", { id: listId });
+	const model = h("input.model", { list: listId, label: "Model", autocomplete: "off", spellcheck: "false" });
+	const [tokens, cost, context] = [1, 2, 3].map(() => h("span"));
+	const level = h("meter.level", { hush: true, high: ".85", optimum: "0" });
+	const used = h("span.used", level, context);
+	const now = () => store.state.chat?.model || "";
+	on(title, "click", () => {
+		const { id, title: old } = store.state.chat;
+		const back = () => input.replaceWith(title);
+		const keep = (value) => {
+			back();
+			if (value && value !== old) store.ask("rename", { id, title: value });
+		};
+		const input = field(title, "input", "Chat title", old || "", keep, back, keep);
+		title.replaceWith(input);
+		input.select();
+		input.focus();
+	});
+	const restore = () => (model.value = now());
+	// emptied while chosen from: a datalist offers only what matches the text in the field
+	on(model, "focus", () => { model.placeholder = now(); model.value = ""; });
+	on(model, "blur", restore);
+	on(model, "keydown", (e) => {
+		if (e.isComposing || (e.key !== "Escape" && e.key !== "Enter")) return;
+		e.preventDefault();
+		if (e.key === "Escape") model.value = "";
+		view.input.focus();
+	});
+	on(model, "change", () => {
+		const name = model.value.trim();
+		if (name && name !== now()) store.ask("model", { name }, restore);
+	});
+	const el = h("header.head", view.chats, title, h("span.facts", tokens, cost, used), model, models);
+	return {
+		el,
+		update(state) {
+			const chat = state.chat || {};
+			put(title, chat.title || "New chat");
+			labelled(title, `Rename: ${chat.title || "New chat"}`);
+			if (document.activeElement !== model) restore();
+			put(tokens, chat.tokens);
+			put(cost, chat.cost);
+			const { used: n, limit, text } = chat.context || {};
+			put(context, text);
+			level.value = limit ? n / limit : 0;
+			show(level, limit);
+			models.replaceChildren(...state.models.map((value) => h("option", { value })));
+		},
+	};
 }
 
-function editMessage(view, msg, made) {
-  const area = node("textarea", { "aria-label": "Edit message", class: "nbc-edit" });
-  area.value = msg.text;
-  const stop = () => { view.editing = null; view.draw(true); };
-  const save = () => {
-    const text = area.value.trim();
-    if (text && view.room.say("edit", { id: msg.id, text })) stop();
-  };
-  area.addEventListener("keydown", (event) => {
-    const action = keyAction(event, { text: "x" });
-    if (action === "send") { event.preventDefault(); save(); }
-    if (event.key === "Escape") stop();
-  });
-  view.editing = msg.id;
-  made.replaceChildren(area, button("Save", "Save", save, { class: "nbc-primary" }), button("Cancel", "Cancel", stop));
-  area.focus();
+function makePopup(view) {
+	const { input, store } = view;
+	const id = `nbc-names-${(uniques += 1)}`;
+	const el = h("ul.popup", { role: "listbox", id, label: "Completions", hidden: true });
+	let items, token, newest;
+	let at = 0;
+	input.setAttribute("aria-autocomplete", "list");
+	input.setAttribute("aria-controls", id);
+
+	function close() {
+		el.hidden = true;
+		newest = null;
+		input.removeAttribute("aria-activedescendant");
+	}
+	function mark(index) {
+		at = (index + items.length) % items.length;
+		[...el.children].forEach((row, i) => row.setAttribute("aria-selected", i === at));
+		input.setAttribute("aria-activedescendant", `${id}-${at}`);
+		el.children[at].scrollIntoView({ block: "nearest" });
+	}
+	function offer(found) {
+		items = found.slice(0, 50);
+		if (!items.length) return close();
+		el.replaceChildren(...items.map((item, i) => h("li", {
+			role: "option", id: `${id}-${i}`, onmousedown: (e) => e.preventDefault(), onclick: () => accept(i),
+		}, h("b", token.sign + item.name), h("span.foot", [item.kind, item.info].filter(Boolean).join(" · ")))));
+		el.hidden = false;
+		mark(0);
+	}
+	function accept(index = at) {
+		const put = insertName(input.value, token, input.selectionStart, items[index].name);
+		close();
+		view.setDraft(put.text, put.caret);
+	}
+	return {
+		el,
+		close,
+		accept,
+		step: (by) => mark(at + by),
+		open: () => !el.hidden,
+		look() {
+			token = completing(input.value, input.selectionStart);
+			if (!token) return close();
+			if (token.sign === "/") {
+				newest = null;
+				const found = matching(store.state.commands, token.prefix);
+				return found[0]?.name === token.prefix ? close() : offer(found);
+			}
+			newest = store.ask("names", { prefix: token.prefix }, (reply) => {
+				if (reply.op === "names" && reply.rid === newest) offer(reply.items || []);
+			});
+		},
+	};
 }
 
-// A view --------------------------------------------------------------------------------------
+// The view ----
 
-class View {
-  constructor(room, el) {
-    this.room = room;
-    this.rows = new Map();
-    this.pinned = true;
-    this.recall = -1;
-    this.build();
-    el.append(this.root);
-    this.timer = setInterval(() => this.tick(), 1000);
-    this.sized = new ResizeObserver(() => this.follow());
-    this.sized.observe(this.log);
-    this.draw();
-  }
+function render({ model, el: host }) {
+	const store = storeOf(model);
+	const view = { store };
+	const items = new Map();
+	let draftTimer, frame, askedOlder;
+	let pinned = true;
+	let lastTop = 0;
+	let recalled = { at: -1, text: null };
 
-  build() {
-    const stay = (event) => event.stopPropagation();
-    this.title = node("input", { class: "nbc-title", "aria-label": "Title", onchange: () => this.rename() });
-    this.modelList = node("datalist", { id: `nbc-models-${Math.random().toString(36).slice(2)}` });
-    this.model = node("input", { class: "nbc-model", "aria-label": "Model", list: this.modelList.id, spellcheck: "false",
-      onchange: () => this.room.say("model", { name: this.model.value }) });
-    this.numbers = node("span", { class: "nbc-numbers" });
-    const head = node("header", { class: "nbc-head" },
-      button("Chats", "☰", () => this.toggleDrawer(), { class: "nbc-small", "aria-expanded": "false" }),
-      this.title, this.model, this.modelList, this.numbers);
-    this.drawerButton = head.firstChild;
-    this.drawer = this.buildDrawer();
-    this.log = node("div", { class: "nbc-log", role: "log", "aria-live": "off", "aria-label": "Conversation", tabindex: "0",
-      onscroll: () => this.scrolled() });
-    this.jump = button("Jump to the latest message", "↓ latest", () => { this.pinned = true; this.follow(); }, { class: "nbc-jump", hidden: true });
-    this.state = node("div", { class: "nbc-state" });
-    this.live = node("div", { class: "nbc-sr", role: "status", "aria-live": "polite" });
-    this.notice = node("div", { class: "nbc-notice", hidden: true });
-    this.root = node("section", { class: "nbc", "aria-label": "nbchat", "data-lm-suppress-shortcuts": "true" },
-      head, this.drawer, this.log, this.jump, this.state, this.notice, this.buildComposer(), this.live);
-    for (const kind of ["keydown", "keypress", "keyup", "paste", "copy", "cut", "contextmenu", "wheel", "input"]) {
-      this.root.addEventListener(kind, stay);
-    }
-    this.root.addEventListener("dragover", (event) => { event.preventDefault(); stay(event); });
-    this.root.addEventListener("drop", (event) => { event.preventDefault(); stay(event); this.takeFiles(event.dataTransfer.files); });
-  }
+	const busy = () => running(store.state);
+	const root = h("section", { class: "nbc", label: "nbchat", "data-lm-suppress-shortcuts": true });
+	const polite = h("div.sr", { role: "status", "aria-live": "polite" });
+	const noticeText = h("span");
+	const notice = h("div.notice", { role: "alert", hidden: true }, noticeText, button("close", "Dismiss", () => store.say("")));
 
-  buildDrawer() {
-    this.query = node("input", { type: "search", "aria-label": "Search chats", placeholder: "Search all chats",
-      oninput: () => { clearTimeout(this.searching); this.searching = setTimeout(() => this.search(), 250); } });
-    this.chats = node("ul", { "aria-label": "Chats" });
-    return node("div", { class: "nbc-drawer", hidden: true, role: "region", "aria-label": "Chats" },
-      node("div", { class: "nbc-bar" }, this.query,
-        button("New chat", "New", () => { this.room.say("new"); this.toggleDrawer(false); }, { class: "nbc-primary" })),
-      this.chats);
-  }
+	const input = h("textarea.input", { rows: "1", label: "Message", placeholder: "Message. @ for variables, / for commands" });
+	view.input = input;
 
-  buildComposer() {
-    this.area = node("textarea", { "aria-label": "Message", rows: "2", placeholder: "Message, @variable or /command",
-      "aria-autocomplete": "list", onkeydown: (event) => this.key(event), oninput: () => this.typed(),
-      onpaste: (event) => { if (event.clipboardData && event.clipboardData.files.length) { event.preventDefault(); this.takeFiles(event.clipboardData.files); } } });
-    this.popup = node("ul", { class: "nbc-popup", role: "listbox", id: `nbc-popup-${Math.random().toString(36).slice(2)}`, "aria-label": "Completions", hidden: true });
-    this.area.setAttribute("aria-controls", this.popup.id);
-    this.chipRow = node("div", { class: "nbc-chiprow" });
-    this.file = node("input", { type: "file", multiple: true, hidden: true, onchange: () => { this.takeFiles(this.file.files); this.file.value = ""; } });
-    this.send = button("Send", "Send", () => this.sendText(), { class: "nbc-primary" });
-    this.stop = button("Stop", "Stop", () => this.stopTurn(), { class: "nbc-stop", hidden: true });
-    return node("div", { class: "nbc-composer" }, this.chipRow, this.popup, this.area,
-      node("div", { class: "nbc-bar" },
-        button("Attach a file", "Attach", () => this.file.click(), { class: "nbc-small" }),
-        button("Attach the last figure", "Figure", () => this.room.say("figure"), { class: "nbc-small" }),
-        this.file, this.estimate = node("span", { class: "nbc-numbers" }), this.stop, this.send));
-  }
+	view.announce = (text) => { polite.textContent = text; };
+	view.noticed = (text) => {
+		put(noticeText, text);
+		show(notice, text);
+	};
+	view.copyButton = (label, text) => {
+		const node = button("copy", label, async () => {
+			if (!(await copyText(root, text()))) return store.say("The browser refused to copy: select the text and copy it by hand.");
+			node.replaceChildren(icon("check"));
+			view.announce("Copied.");
+			setTimeout(() => node.replaceChildren(icon("copy")), 1200);
+		});
+		return node;
+	};
+	view.insert = (code) => store.ask("insert", { code }, async (reply) => {
+		if (reply.ok) view.announce("Inserted into a cell.");
+		else if (reply.op === "insert" && (await copyText(root, code))) store.say("This host cannot insert cells: the code is copied.");
+	});
 
-  // What the reader does
+	view.chats = button("chats", "Chats", () => drawer.toggle(), { "aria-expanded": "false" });
+	const drawer = makeDrawer(view);
+	const header = makeHeader(view);
+	const popup = makePopup(view);
 
-  key(event) {
-    if (!this.popup.hidden && this.popupKey(event)) return;
-    const state = { running: isRunning(this.room.state.status), text: this.area.value, recalling: this.recall >= 0 };
-    const action = keyAction(event, state);
-    if (!action || action === "newline") return;
-    event.preventDefault();
-    if (action === "send") this.sendText();
-    else if (action === "stop") this.stopTurn();
-    else if (action !== "keep") this.recallText(action === "recall" ? 1 : -1);
-  }
+	// the log
+	const olderButton = h("button.word.older", { onclick: loadOlder }, "Load older messages");
+	const list = h("div.list");
+	const pendings = h("div.pendings");
+	const waitText = h("span");
+	const wait = h("div.wait", { hidden: true }, h("span.dots", { hush: true }), waitText);
+	const inner = h("div.inner", olderButton, list, pendings, wait);
+	const log = h("div.log", { role: "log", "aria-live": "off", label: "Conversation", tabindex: "0" }, inner);
+	const jump = h("button.word.jump", { hidden: true, onclick: () => { pin(); input.focus({ preventScroll: true }); } }, "Jump to latest");
 
-  recallText(step) {
-    const former = this.room.state.msgs.filter((msg) => msg.role === "user").map((msg) => msg.text).reverse();
-    this.recall = Math.min(former.length - 1, this.recall + step);
-    this.area.value = this.recall < 0 ? "" : former[this.recall];
-  }
+	function toBottom() {
+		cancelAnimationFrame(frame);
+		frame = requestAnimationFrame(() => {
+			if (!pinned) return;
+			log.scrollTop = log.scrollHeight;
+			lastTop = log.scrollTop;
+		});
+	}
+	function pin() {
+		pinned = true;
+		show(jump, false);
+		toBottom();
+	}
+	on(log, "scroll", () => {
+		const top = log.scrollTop;
+		if (log.scrollHeight - top - log.clientHeight < 8) pinned = true;
+		else if (top < lastTop - 1) pinned = false;
+		lastTop = top;
+		show(jump, !pinned);
+		if (top < 60 && !pinned) loadOlder();
+	});
+	on(log, "keydown", (e) => {
+		if (e.target === log && e.key === "Escape" && busy()) stop();
+	});
+	function loadOlder() {
+		const { more, msgs } = store.state;
+		if (!more || askedOlder === msgs[0]?.id) return;
+		askedOlder = msgs[0].id;
+		store.post({ op: "older", before: askedOlder });
+	}
+	const watch = new ResizeObserver(() => pinned && toBottom());
+	watch.observe(inner);
+	watch.observe(log);
 
-  typed() {
-    this.recall = -1;
-    clearTimeout(this.drafting);
-    this.drafting = setTimeout(() => this.room.say("draft", { text: this.area.value }), 300);
-    this.complete();
-  }
+	// the composer
+	const file = h("input", { type: "file", multiple: true, hidden: true, tabindex: "-1", label: "File to attach" });
+	const attached = h("div.attached");
+	const estimate = h("span.foot.estimate");
+	const stopButton = button("stop", "Stop", stop, { class: "nbc-btn nbc-stop", hidden: true });
+	const sendButton = button("send", "Send", send, { class: "nbc-btn nbc-send" });
+	const stopping = h("span.foot", { hidden: true }, BUSY);
+	const clip = button("clip", "Attach a file", () => file.click());
+	const figure = button("figure", "Attach the last figure", () => store.ask("figure", {}, drafted));
+	const composer = h("div.composer", popup.el, attached, input,
+		h("div.tools", clip, figure, file, estimate, stopping, stopButton, sendButton));
 
-  complete() {
-    this.word = wordAt(this.area.value, this.area.selectionStart);
-    if (!this.word) return this.showPopup([]);
-    if (this.word.mark === "@") {
-      this.asking = this.room.say("names", { prefix: this.word.prefix });
-      return undefined;
-    }
-    const found = this.room.state.commands.filter((each) => each.name.startsWith(this.word.prefix));
-    return this.showPopup(found.map((each) => ({ name: each.name, info: each.help })));
-  }
+	function drafted() {
+		grow(input);
+		showSend();
+		clearTimeout(draftTimer);
+		draftTimer = setTimeout(() => store.state.live && store.post({ op: "draft", text: input.value }), 300);
+	}
+	function showSend() {
+		show(stopButton, busy());
+		show(sendButton, !busy() || input.value.trim());
+	}
+	view.setDraft = (text, caret = text.length) => {
+		input.value = text;
+		input.focus();
+		input.setSelectionRange(caret, caret);
+		drafted();
+	};
+	function send() {
+		const text = input.value;
+		const { chips, gone } = store.state;
+		if (gone || (!text.trim() && !chips.length)) return;
+		const rid = store.ask("send", { text }, (reply) => {
+			if (reply.op === "err") view.setDraft(input.value && input.value !== text ? `${text}\n${input.value}` : text);
+			else if (reply.text && !reply.id) store.say(reply.text);
+		});
+		if (!rid) return;
+		clearTimeout(draftTimer);
+		input.value = "";
+		recalled = { at: -1, text: null };
+		popup.close();
+		grow(input);
+		if (store.notice) store.say("");
+		const [, word] = /^\/(\S+)/.exec(text) || [];
+		if (!matching(store.state.commands, "").some((c) => c.name === word)) {
+			store.take({ op: "page:sent", row: { rid, text } });
+			setTimeout(() => !busy() && store.state.pending.some((p) => p.rid === rid && !p.id) && store.say(SILENT), SILENCE);
+		}
+		showSend();
+		pin();
+	}
+	function stop() {
+		if (!busy() || !store.post({ op: "stop" })) return;
+		setTimeout(() => {
+			const { state } = store.state.status;
+			show(stopping, state !== "idle" && state !== "stopping");
+			if (!stopping.hidden) view.announce(BUSY);
+		}, 500);
+	}
+	function step(by) {
+		const next = recall(history(store.state.msgs), recalled.at, by);
+		recalled = { at: next.at, text: next.at < 0 ? null : next.text };
+		view.setDraft(next.text);
+	}
+	const DOES = {
+		send, stop, stay() {}, older: () => step(1), newer: () => step(-1), next: () => popup.step(1),
+		previous: () => popup.step(-1), accept: () => popup.accept(), close: popup.close,
+	};
+	on(input, "keydown", (e) => {
+		const word = keyAction(e, { draft: input.value, busy: busy(), popup: popup.open(), recalled: recalled.text });
+		if (!word) return;
+		e.preventDefault();
+		DOES[word]();
+	});
+	on(input, "input", (e) => {
+		if (recalled.text !== input.value) recalled = { at: -1, text: null };
+		drafted();
+		if (!e.isComposing) popup.look();
+	});
+	on(input, "blur", popup.close);
 
-  showPopup(items) {
-    this.items = items;
-    this.at = 0;
-    this.popup.hidden = !items.length;
-    this.popup.replaceChildren(...items.map((item, index) => node("li",
-      { role: "option", id: `${this.popup.id}-${index}`, onmousedown: (event) => { event.preventDefault(); this.at = index; this.accept(); } },
-      node("b", { text: item.name }), node("span", { text: item.kind || "" }), node("small", { text: item.info || "" }))));
-    this.mark();
-  }
+	async function attach(files) {
+		for (const one of files) {
+			const name = one.name || "pasted";
+			const big = tooBig(name, one.size);
+			if (big) store.say(big);
+			const bytes = !big && await one.arrayBuffer().catch(() => store.say(`${name} could not be read. Choose files, not a folder.`));
+			if (!bytes) continue;
+			put(estimate, "attaching…");
+			store.ask("attach", { name, type: one.type }, drafted, bytes);
+		}
+	}
+	on(file, "change", () => {
+		attach([...file.files]);
+		file.value = "";
+	});
+	on(root, "paste", (e) => {
+		const files = [...e.clipboardData.files];
+		if (!files.length) return;
+		e.preventDefault();
+		attach(files);
+	});
+	const over = (yes) => root.classList.toggle("nbc-over", yes);
+	for (const name of ["dragenter", "dragover", "drop"]) on(root, name, (e) => {
+		if (!e.dataTransfer?.types.includes("Files")) return;
+		e.preventDefault();
+		e.stopPropagation();
+		over(name !== "drop");
+		if (name === "drop") attach([...e.dataTransfer.files]);
+	});
+	on(root, "dragleave", (e) => root.contains(e.relatedTarget) || over(false));
 
-  mark() {
-    [...this.popup.children].forEach((row, index) => row.setAttribute("aria-selected", String(index === this.at)));
-    if (this.popup.hidden) this.area.removeAttribute("aria-activedescendant");
-    else this.area.setAttribute("aria-activedescendant", `${this.popup.id}-${this.at}`);
-  }
+	for (const name of ["keydown", "keypress", "keyup", "paste", "copy", "cut", "contextmenu", "wheel", "input"]) {
+		on(root, name, (e) => e.stopPropagation());
+	}
 
-  popupKey(event) {
-    if (event.isComposing) return false;
-    const steps = { ArrowDown: 1, ArrowUp: -1 };
-    const exact = this.word && this.items.some((item) => item.name === this.word.prefix);
-    if (event.key in steps) this.at = (this.at + steps[event.key] + this.items.length) % this.items.length;
-    else if (event.key === "Escape") this.showPopup([]);
-    else if (event.key === "Tab" || (event.key === "Enter" && !exact)) this.accept();
-    else { if (event.key === "Enter") this.showPopup([]); return false; }
-    event.preventDefault();
-    this.mark();
-    return true;
-  }
+	// showing a state
+	function showMessages(state, before) {
+		const ids = known(state.msgs);
+		for (const [id, item] of items) {
+			if (ids.has(id)) continue;
+			if (item.el.contains(document.activeElement)) input.focus({ preventScroll: true });
+			item.el.remove();
+			items.delete(id);
+		}
+		const anchor = before.msgs.length && items.get(before.msgs[0].id);
+		const was = anchor ? anchor.el.getBoundingClientRect().top : 0;
+		let spot = list.firstChild;
+		for (const msg of state.msgs) {
+			let item = items.get(msg.id);
+			if (!item) items.set(msg.id, (item = messageItem(view, msg)));
+			else if (item.msg !== msg) item.update(msg);
+			if (item.el === spot) spot = spot.nextSibling;
+			else list.insertBefore(item.el, spot);
+		}
+		if (anchor && !pinned && state.msgs[0] !== before.msgs[0]) {
+			log.style.overflowAnchor = "none";
+			log.scrollTop += anchor.el.getBoundingClientRect().top - was;
+			lastTop = log.scrollTop;
+			requestAnimationFrame(() => { log.style.overflowAnchor = ""; });
+		}
+	}
+	function showPending(state) {
+		pendings.replaceChildren(...state.pending.map((p) =>
+			h("article.msg.user.sending", { label: "You, being sent" }, h("div.blocks", h("div.bubble", h("div.said", p.text))))));
+	}
+	function showChips(state) {
+		const remove = (chip) => {
+			store.post({ op: "unattach", id: chip.id });
+			input.focus();
+		};
+		attached.replaceChildren(...(state.chips.length ? [chipList(state.chips, "To be sent", remove)] : []));
+		put(estimate, state.tokens ? `about ${state.tokens.toLocaleString()} tokens` : "");
+	}
+	function tick() {
+		const { status, skew } = store.state;
+		put(waitText, (status.text || status.state) + (status.since ? ` · ${elapsed(status, skew, Date.now())} s` : ""));
+	}
+	function showStatus(state, before) {
+		show(wait, busy());
+		tick();
+		if (!busy() || state.status.state === "stopping") show(stopping, false);
+		showSend();
+		if (before.live && state.status.text && state.status.text !== before.status.text) view.announce(state.status.text);
+	}
+	view.show = (state, before) => {
+		if (!state.live) return;
+		root.classList.add("nbc-live");
+				if (state.chat !== before.chat || state.models !== before.models) header.update(state);
+		if (state.msgs !== before.msgs) showMessages(state, before);
+		if (state.chat !== before.chat) for (const item of items.values()) item.refresh();
+		if (state.pending !== before.pending) showPending(state);
+		if (state.status !== before.status) showStatus(state, before);
+		if (state.chips !== before.chips || state.tokens !== before.tokens) showChips(state);
+		show(olderButton, state.more);
+		for (const node of [input, sendButton, clip, figure]) node.disabled = !!state.gone;
+		if (state.gone && state.gone !== before.gone) view.noticed(state.gone);
+		const other = before.chat && state.chat?.id !== before.chat.id;
+		if (other || !before.live) pin();
+		else if (pinned) toBottom();
+	};
 
-  accept() {
-    const made = completed(this.area.value, this.area.selectionStart, this.word, this.items[this.at].name);
-    this.area.value = made.text;
-    this.area.setSelectionRange(made.caret, made.caret);
-    this.showPopup([]);
-    this.room.say("draft", { text: this.area.value });
-  }
+	root.append(header.el, h("div.body", log, jump, drawer.el), notice, composer, polite);
+	host.append(root);
+	store.views.add(view);
+	view.noticed(store.notice);
+	view.show(store.state, fresh());
+	const clock = setInterval(() => busy() && tick(), 1000);
 
-  sendText() {
-    const text = this.area.value.trim();
-    if (!text || this.room.state.gone) return;
-    const rid = this.room.say("send", { text });
-    if (!rid) return;
-    clearTimeout(this.drafting);
-    this.area.value = "";
-    this.recall = -1;
-    this.pinned = true;
-    this.showPopup([]);
-    this.room.update({ pending: [...this.room.state.pending, { rid, text }], notice: "" });
-  }
-
-  stopTurn() {
-    this.room.say("stop");
-    setTimeout(() => {
-      const { state } = this.room.state.status;
-      if (state !== "idle" && state !== "stopping") this.room.update({ notice: "Stopping when the kernel is free." });
-    }, 500);
-  }
-
-  async takeFiles(files) {
-    for (const file of files) {
-      if (file.size > LIMIT) {
-        this.room.update({ notice: `${file.name} is ${sizeInWords(file.size)}; the limit is ${sizeInWords(LIMIT)}.` });
-        continue;
-      }
-      this.room.say("attach", { name: file.name, type: file.type }, [await file.arrayBuffer()]);
-    }
-  }
-
-  rename() {
-    this.room.say("rename", { id: this.room.state.chat.id, title: this.title.value });
-  }
-
-  toggleDrawer(open = this.drawer.hidden) {
-    this.drawer.hidden = !open;
-    this.drawerButton.setAttribute("aria-expanded", String(open));
-    if (open) { this.search(); this.query.focus(); }
-  }
-
-  search() {
-    this.room.say("list", { query: this.query.value });
-  }
-
-  scrolled() {
-    const { scrollTop, scrollHeight, clientHeight } = this.log;
-    this.pinned = scrollHeight - scrollTop - clientHeight < 40;
-    this.jump.hidden = this.pinned;
-    const first = this.room.state.msgs[0];
-    if (scrollTop < 80 && this.room.state.more && first && this.asked !== first.id) {
-      this.asked = first.id;
-      this.room.say("older", { before: first.id });
-    }
-  }
-
-  follow() {
-    if (!this.pinned || this.framed) return;
-    this.framed = requestAnimationFrame(() => {
-      this.framed = 0;
-      this.log.scrollTop = this.log.scrollHeight;
-      this.jump.hidden = true;
-    });
-  }
-
-  // What is shown
-
-  take(told) {
-    const state = this.room.state;
-    if (told && told.op === "err" && state.back !== undefined && !this.area.value) this.area.value = state.back;
-    if (told && told.op === "names" && told.rid === this.asking) this.showPopup(told.items);
-    if (told && told.op === "insert" && state.copy) copyText(state.copy, this.root);
-    this.draw();
-  }
-
-  draw(anew = false) {
-    const state = this.room.state;
-    this.root.classList.toggle("nbc-live", state.live);
-    this.drawHead(state);
-    const height = this.log.scrollHeight;
-    this.drawLog(state, anew);
-    if (!this.pinned && this.first !== (state.msgs[0] || {}).id) this.log.scrollTop += this.log.scrollHeight - height;
-    this.first = (state.msgs[0] || {}).id;
-    this.chipRow.replaceChildren(...[drawChips(state.chips, (id) => this.room.say("unattach", { id }))].filter(Boolean));
-    this.estimate.textContent = state.tokens ? `~${state.tokens} tokens` : "";
-    const notice = state.gone || state.notice;
-    this.notice.textContent = notice;
-    this.notice.hidden = !notice;
-    this.area.disabled = Boolean(state.gone);
-    const running = isRunning(state.status);
-    this.stop.hidden = !running;
-    this.log.setAttribute("aria-busy", String(running));
-    if (state.said !== this.saidBefore) this.live.textContent = this.saidBefore = state.said;
-    if (!this.drawer.hidden && state.list !== this.listed) this.drawList(this.listed = state.list);
-    this.tick();
-    this.follow();
-  }
-
-  drawHead({ chat, models }) {
-    if (document.activeElement !== this.title) this.title.value = chat.title || "";
-    if (document.activeElement !== this.model) this.model.value = chat.model || "";
-    this.modelList.replaceChildren(...models.map((name) => node("option", { value: name })));
-    const facts = [chat.tokens, chat.cost, chat.context && chat.context.text];
-    this.numbers.textContent = facts.filter(Boolean).join(" · ");
-  }
-
-  drawLog(state, anew) {
-    const shown = [];
-    for (const msg of state.msgs) {
-      const former = this.rows.get(msg.id);
-      const kept = !anew && former && (former.msg === msg || this.editing === msg.id);
-      shown.push(kept ? former.made : this.drawRow(msg, anew ? null : former));
-    }
-    for (const row of state.pending) {
-      shown.push(node("article", { class: "nbc-msg nbc-user nbc-pending", "aria-label": "You, sending" },
-        node("div", { class: "nbc-body" }, node("div", { class: "nbc-said", text: row.text }))));
-    }
-    const ids = new Set(state.msgs.map((msg) => msg.id));
-    for (const id of this.rows.keys()) if (!ids.has(id)) this.rows.delete(id);
-    place(this.log, shown);
-  }
-
-  // A message that is drawn anew; one that only grows keeps all blocks that are as they were.
-  drawRow(msg, former) {
-    let made;
-    if (former && former.msg.state === "pending" && msg.state === "pending") {
-      made = former.made;
-      growBlocks(this, made, former.msg.blocks, msg.blocks);
-    } else {
-      made = drawMessage(this, msg);
-      if (former) keepOpen(former.made, made);
-    }
-    this.rows.set(msg.id, { msg, made });
-    return made;
-  }
-
-  drawList(rows) {
-    this.chats.replaceChildren(...(rows || []).map((row) => {
-      const say = (op, more = {}) => () => this.room.say(op, { id: row.id, ...more });
-      const title = node("input", { class: "nbc-title", "aria-label": `Rename ${row.title}`, onchange: () => this.room.say("rename", { id: row.id, title: title.value }) });
-      title.value = row.title;
-      const about = [`${row.turns} turn${row.turns === 1 ? "" : "s"}`, row.cost, row.model, new Date(row.when).toLocaleString()];
-      return node("li", { class: row.here ? "nbc-here" : "" },
-        button(`Open ${row.title}`, "Open", () => { say("open")(); this.toggleDrawer(false); }, { class: "nbc-small" }), title,
-        button(row.pinned ? `Unpin ${row.title}` : `Pin ${row.title}`, row.pinned ? "★" : "☆", say("pin", { on: !row.pinned }), { class: "nbc-small" }),
-        twice(`Delete ${row.title}`, "Delete", say("delete")),
-        node("small", { text: about.filter(Boolean).join(" · ") }),
-        row.snippet ? node("small", { class: "nbc-snippet", text: row.snippet }) : null);
-    }));
-  }
-
-  tick() {
-    const { status } = this.room.state;
-    const words = [status.text, elapsed(status.since, Date.now())].filter(Boolean).join(" ");
-    this.state.textContent = isRunning(status) ? words : "";
-  }
-
-  end() {
-    clearInterval(this.timer);
-    this.sized.disconnect();
-  }
+	return () => {
+		store.views.delete(view);
+		clearInterval(clock);
+		clearTimeout(draftTimer);
+		drawer.stop();
+		cancelAnimationFrame(frame);
+		watch.disconnect();
+		root.remove();
+	};
 }
 
-function growBlocks(view, made, old, blocks) {
-  const body = made.firstChild;
-  let at = 0;
-  while (at < old.length && at < blocks.length && same(old[at], blocks[at])) at += 1;
-  const parts = blocks.slice(at).map((block) => drawBlock(view, block));
-  for (const gone of made.parts.slice(at)) {
-    const next = parts[made.parts.indexOf(gone) - at];
-    if (next && old[made.parts.indexOf(gone)].kind === blocks[made.parts.indexOf(gone)].kind) keepOpen(gone, next, blocks[made.parts.indexOf(gone)]);
-    gone.remove();
-  }
-  body.append(...parts);
-  made.parts = [...made.parts.slice(0, at), ...parts];
-}
-
-export const same = (one, two) => one === two || JSON.stringify(one) === JSON.stringify(two);
-
-// What the reader opened stays open when it is drawn again; a block that folds itself does fold.
-function keepOpen(before, after, block) {
-  const all = (made) => [...(made.matches("details") ? [made] : []), ...made.querySelectorAll("details")];
-  const drawn = all(after);
-  all(before).forEach((made, index) => {
-    if (drawn[index] && made.open && drawn[index].className === made.className && !(block && block.kind === "think" && !block.open)) {
-      drawn[index].open = drawn[index].className !== "nbc-think" || drawn[index].open;
-    }
-  });
-}
-
-// Put these rows into the log, touching only what is not in its place.
-function place(log, rows) {
-  rows.forEach((row, index) => {
-    if (log.children[index] !== row) log.insertBefore(row, log.children[index] || null);
-  });
-  while (log.children.length > rows.length) log.lastChild.remove();
-}
-
-export default {
-  initialize({ model }) {
-    const room = roomOf(model);
-    room.model = model;
-    room.hello();
-    return () => rooms.delete(model.get("_cid"));
-  },
-  render({ model, el }) {
-    const room = roomOf(model);
-    const view = new View(room, el);
-    const told = (message) => view.take(message);
-    room.views.add(told);
-    return () => {
-      room.views.delete(told);
-      view.end();
-    };
-  },
-};
+export default { initialize, render };
