@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Panel": "widget.panel",
+    "open_panel": "widget.panel",
     "Chat": "chat",
     "create_chat": "chat",
     "load_chat": "chat",
@@ -87,6 +89,7 @@ __all__ = [  # noqa: RUF022  sorted as sorted() does
     "NbchatError",
     "NoModel",
     "NotAStore",
+    "Panel",
     "ProviderError",
     "QuotaExceeded",
     "RETRY",
@@ -117,6 +120,7 @@ __all__ = [  # noqa: RUF022  sorted as sorted() does
     "load_chat",
     "load_ipython_extension",
     "log_usage",
+    "open_panel",
     "open_store",
     "purge",
     "redact",
@@ -148,6 +152,18 @@ def _attach_display(with_chat: bool) -> None:
         from nbchat import chat
 
         chat.Chat._repr_mimebundle_ = display.chat_bundle  # type: ignore[attr-defined]
+        chat.Chat.panel = _panel  # type: ignore[attr-defined]
+
+
+def _panel(chat: Any, *, commands: Any = None) -> "Panel":
+    """The chat as a widget: streaming, tools, approvals, branches, attachments and search.
+
+    `commands` are slash commands of your own: a dict from a word to a function from the text
+    behind it to the text that is asked in its place.
+    """
+    from nbchat.widget.panel import Panel  # loads the widget libraries
+
+    return Panel(chat, commands=commands)
 
 
 def __dir__() -> list[str]:
@@ -212,3 +228,4 @@ if TYPE_CHECKING:
     from nbchat.store import Store, open_store
     from nbchat.stores import compact, delete_chat, doctor, list_chats, purge, search, sql, stats
     from nbchat.tools import Tool, ToolContext, tool
+    from nbchat.widget.panel import Panel, open_panel

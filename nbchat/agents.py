@@ -9,7 +9,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from nbchat.chat import Chat, hide_keys
+from nbchat.chat import Chat
+from nbchat.chosen import hide_keys
 from nbchat.engine.loop import in_thread
 from nbchat.engine.plan import Plan
 from nbchat.engine.running import AsyncStream, Running, Stream, wait_async
@@ -195,6 +196,14 @@ class AgentSession(Hooked):
     def aask_stream(self, text: str, **options: Any) -> AsyncStream:
         """`ask_stream` for `async for`."""
         return self.chat.aask_stream(text, **options)
+
+    def retry(self, message_id: str | None = None, **options: Any) -> Message:
+        """A question asked once more, as `Chat.retry`."""
+        return self.chat.retry(message_id, **options)
+
+    def edit(self, message_id: str, text: str, **options: Any) -> Message:
+        """Another question in the place of one, as `Chat.edit`."""
+        return self.chat.edit(message_id, text, **options)
 
     def resume(self, **options: Any) -> Message:
         """Bring a turn that was broken off to its end, as `Chat.resume`."""

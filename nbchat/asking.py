@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from nbchat.attachments import attachments_of
 from nbchat.default_model import key_of
-from nbchat.engine.plan import Confirm, Plan, Target, Toolbox
+from nbchat.engine.plan import Again, Confirm, Plan, Target, Toolbox
 from nbchat.errors import ConfigError
 from nbchat.hooks import Hooks, checked_middleware, redact_of
-from nbchat.messages import Message, Text
+from nbchat.messages import Attachment, Message, Text
 from nbchat.options import (
     ChatSettings,
     changed,
@@ -25,6 +26,7 @@ from nbchat.options import (
     is_near,
 )
 from nbchat.providers import find_provider, split_model
+from nbchat.store.persist import Persist
 from nbchat.tools import Tool, by_name
 
 # what an agent's class says before a turn: its tools, and the turn's inputs
@@ -36,7 +38,8 @@ class Unstored:
     """What a chat has that cannot be stored: it is this object's, and gone with it.
 
     `said_url`: the base URL was given here, not by the store. `always` are the tools that need
-    no approval any more, `turns` those that run, `remembered` what the store does not keep.
+    no approval any more, `turns` those that run, `remembered` and `files` what the store does not
+    keep.
     `planning` is held while an ask is worked out, lest another one's inputs get into it.
     """
 
@@ -51,6 +54,7 @@ class Unstored:
     turns: set[Any] = field(default_factory=set)
     remembered: dict[str, Message] = field(default_factory=dict, repr=False)
     configure: Configure | None = None
+    files: dict[str, bytes] = field(default_factory=dict, repr=False)
     planning: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @classmethod
@@ -87,8 +91,10 @@ def plan_of(
     own: Unstored,
     text: str | None,
     *,
+    attachments: Iterable[Any] = (),
     stream: bool = False,
     one_move: bool = False,
+    again: Again | None = None,
     tools: Iterable[Any] | None = None,
     tool_policy: Any = None,
     confirm: Any = None,
@@ -98,7 +104,10 @@ def plan_of(
     wait: bool = True,
     **answer: Any,
 ) -> Plan:
-    """One turn of this chat; without text its last turn goes on. Raises ConfigError."""
+    """One turn of this chat; without text the last goes on, or one is asked `again`.
+
+    Raises ConfigError.
+    """
     if text is not None:
         asked(text)
     of_class: Mapping[str, Tool] = {}
@@ -106,29 +115,29 @@ def plan_of(
     if own.configure is not None:
         of_class, given = own.configure(given)
     held: ChatSettings = chat._settings
+    redact = redact_of(own.middleware)
+    sent = tuple(without_secrets(item, redact) for item in attachments_of(attachments))
     rounds = held.max_tool_rounds if max_tool_rounds is None else max_tool_rounds
     return Plan(
         store=chat.store,
         chat_id=chat.id,
         content=text or "",
-        parts=(Text(text),) if text else (),
+        parts=(*((Text(text),) if text else ()), *(item.part for item in sent)),
+        attachments=sent,
+        files=own.files,
         target=target_of(chat.model, held.base_url, own),
         instructions=chat.instructions,
         settings=changed(held.answer, answer),
-        toolbox=Toolbox(
-            {**of_class, **own.tools, **by_name(tools)},
-            held.tool_policy if tool_policy is None else checked_tool_policy(tool_policy),
-            own.always,
-            own.confirm if confirm is None else checked_confirm(confirm),
-            held.tool_concurrency,
-            held.max_result_chars,
+        toolbox=toolbox_of(
+            held, own, {**of_class, **own.tools, **by_name(tools)}, tool_policy, confirm
         ),
         max_tool_rounds=checked_rounds(rounds),
         stream=stream,
         one_move=one_move,
+        again=again,
         wait=wait,
         idle_s=checked_timeout(timeout),
-        persist=replace(held.persist, redact=redact_of(own.middleware)),
+        persist=kept_of(held, own),
         hooks=own.hooks.copy(),
         middleware=tuple(own.middleware),
         inputs=given,
@@ -136,6 +145,41 @@ def plan_of(
         remembered=own.remembered,
         turns=own.turns,
     )
+
+
+def toolbox_of(
+    held: ChatSettings, own: Unstored, tools: Mapping[str, Tool], tool_policy: Any, confirm: Any
+) -> Toolbox:
+    """The tools of a turn and how they may run: as this turn says, else as the chat does."""
+    return Toolbox(
+        tools,
+        held.tool_policy if tool_policy is None else checked_tool_policy(tool_policy),
+        own.always,
+        own.confirm if confirm is None else checked_confirm(confirm),
+        held.tool_concurrency,
+        held.max_result_chars,
+    )
+
+
+def without_secrets(item: Attachment, redact: Callable[[str], str] | None) -> Attachment:
+    """A text as it may be stored and sent; what is no text stays as it is."""
+    if redact is None or item.media_type != "text/plain":
+        return item
+    return replace(item, data=redact(item.data.decode("utf-8-sig")).encode())
+
+
+def kept_of(held: ChatSettings, own: Unstored) -> Persist:
+    """What of a turn, or of a note, may be stored."""
+    return replace(held.persist, redact=redact_of(own.middleware))
+
+
+def copied(own: Unstored) -> Unstored:
+    """The same for another chat: what one of the two is given later the other has not."""
+    return replace(
+        own, tools=dict(own.tools), hooks=own.hooks.copy(), middleware=list(own.middleware),
+        always=set(own.always), turns=set(), remembered={}, configure=None,
+        files=dict(own.files), planning=threading.RLock(),
+    )  # fmt: skip
 
 
 def target_of(model: str, url: str | None, own: Unstored) -> Target:

@@ -5,15 +5,16 @@ Composition only: the engine runs turns, the store keeps them, analytics answers
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nbchat.analytics import usage
 from nbchat.asking import Unstored, asked, plan_of
-from nbchat.default_model import all_keys, default_model
+from nbchat.branching import Branching
+from nbchat.chosen import hide_keys
+from nbchat.default_model import default_model
 from nbchat.engine.approval import decide
-from nbchat.engine.plan import MAX_TOOL_ROUNDS, Plan
+from nbchat.engine.plan import MAX_TOOL_ROUNDS, Again, Plan
 from nbchat.engine.running import (
     AsyncStream,
     Running,
@@ -25,37 +26,26 @@ from nbchat.engine.running import (
 )
 from nbchat.events import ApprovalEvent
 from nbchat.export import export_chat
-from nbchat.hooks import Hooked
 from nbchat.messages import Message
 from nbchat.options import (
     ChatSettings,
-    changed,
     checked_columns,
-    checked_confirm,
-    checked_key,
     checked_mapping,
     checked_persist,
     checked_text,
-    checked_tool_policy,
-    checked_url,
     settings_of,
 )
 from nbchat.providers import split_model
 from nbchat.store import Store, StorePlace, open_store
 from nbchat.store.chats import (
     ChatRow,
-    archive_chat,
     load_chat_row,
-    merge_metadata,
     save_chat,
-    update_chat,
 )
 from nbchat.store.identity import new_id
 from nbchat.store.persist import recalled
 from nbchat.store.tool_calls import waiting_calls
 from nbchat.store.turns import load_messages
-from nbchat.store.values import hide
-from nbchat.tools import by_name
 
 if TYPE_CHECKING:
     import pandas
@@ -63,7 +53,7 @@ if TYPE_CHECKING:
 NAMED = ("model", "instructions")
 
 
-class Chat(Hooked):
+class Chat(Branching):
     """A conversation whose every turn is stored before you see it end.
 
     Made by `create_chat` and `load_chat`. The store is its only history: two Chat objects of
@@ -160,9 +150,11 @@ class Chat(Hooked):
 
     # Asking ------------------------------------------------------------------------------
 
-    def ask(self, text: str, **options: Any) -> Message:
+    def ask(self, text: str, *attachments: Any, **options: Any) -> Message:
         """The model's answer, stored; blocks until the turn has ended.
 
+        Attachments are paths, web addresses, bytes, pictures, figures or frames: PNG, JPEG, GIF,
+        WebP, PDF and text, up to 20 MB each. They are stored once, and sent again in later turns.
         Options for this turn only: `thinking`, `temperature`, `max_tokens`, `tool_choice`,
         `params`, `tools`, `tool_policy`, `confirm`, `max_tool_rounds`, `inputs` (what tools find
         in their ToolContext), `timeout` (seconds the provider may be silent), `wait=False` (raise
@@ -170,21 +162,25 @@ class Chat(Hooked):
         """
         refuse_on_engine()
         close_abandoned(self.id)
+        options["attachments"] = attachments
         return Running(self._plan(asked(text), stream=False, **options)).wait()
 
-    def ask_stream(self, text: str, **options: Any) -> Stream:
+    def ask_stream(self, text: str, *attachments: Any, **options: Any) -> Stream:
         """The turn's events as they come; leaving the loop stops it and keeps what arrived."""
         close_abandoned(self.id)
+        options["attachments"] = attachments
         return Stream(self._plan(asked(text), stream=True, **options))
 
-    async def aask(self, text: str, **options: Any) -> Message:
+    async def aask(self, text: str, *attachments: Any, **options: Any) -> Message:
         """`ask`, awaited; cancelling stops the turn."""
         stop_abandoned(self.id)
+        options["attachments"] = attachments
         return await wait_async(Running(self._plan(asked(text), stream=False, **options)))
 
-    def aask_stream(self, text: str, **options: Any) -> AsyncStream:
+    def aask_stream(self, text: str, *attachments: Any, **options: Any) -> AsyncStream:
         """`ask_stream` for `async for`."""
         stop_abandoned(self.id)
+        options["attachments"] = attachments
         return AsyncStream(self._plan(asked(text), stream=True, **options))
 
     def stop(self) -> None:
@@ -223,6 +219,37 @@ class Chat(Hooked):
         refuse_on_engine()
         close_abandoned(self.id)
         return Running(self._plan(text, stream=False, one_move=True, **options)).wait()
+
+    def retry(self, message_id: str | None = None, **options: Any) -> Message:
+        """The answer to the last question, or to that of a message's turn, asked once more.
+
+        The turn that was there stays beside the new one, which is where the chat goes on; see
+        `siblings` and `switch`. Options as for `ask`. Raises ConfigError where there is no turn.
+        """
+        refuse_on_engine()
+        close_abandoned(self.id)
+        return Running(self._plan(None, stream=False, again=Again(message_id), **options)).wait()
+
+    def retry_stream(self, message_id: str | None = None, **options: Any) -> Stream:
+        """`retry`, as the turn's events."""
+        close_abandoned(self.id)
+        return Stream(self._plan(None, stream=True, again=Again(message_id), **options))
+
+    def edit(self, message_id: str, text: str, **options: Any) -> Message:
+        """The answer to another text in the place of a question, with what was attached to it.
+
+        The message may be the question or its answer. As `retry` otherwise.
+        """
+        refuse_on_engine()
+        close_abandoned(self.id)
+        again = Again(message_id, asked(text))
+        return Running(self._plan(None, stream=False, again=again, **options)).wait()
+
+    def edit_stream(self, message_id: str, text: str, **options: Any) -> Stream:
+        """`edit`, as the turn's events."""
+        close_abandoned(self.id)
+        again = Again(message_id, asked(text))
+        return Stream(self._plan(None, stream=True, again=again, **options))
 
     def approvals(self) -> list[ApprovalEvent]:
         """The tool calls of the last turn that wait for approval, in their order."""
@@ -298,118 +325,9 @@ class Chat(Hooked):
         hide_keys()
         return export_chat(self.store, self.id, path, overwrite=overwrite)
 
-    # Settings; each is stored at once, and returns the chat ----------------------------------
-
-    def with_tool(self, tool: Any) -> Self:
-        """Let the model call one more tool; one of the same name is replaced."""
-        return self.with_tools([tool])
-
-    def with_tools(self, tools: Iterable[Any], *, replace: bool = False) -> Self:
-        """Let the model call these tools too, or with `replace=True` only these."""
-        self._own.tools = {**({} if replace else self._own.tools), **by_name(tools)}
-        return self
-
-    def with_instructions(self, text: str | None, *, replace: bool = False) -> Self:
-        """Add to the instructions on a new line, or with `replace=True` put them in their place."""
-        added = checked_text(text, "instructions")
-        joined = added if replace else "\n".join(filter(None, [self.instructions, added])) or None
-        self.instructions = joined
-        return self._store(instructions=joined)
-
-    def with_model(
-        self, model: str, *, base_url: str | None = None, api_key: str | None = None
-    ) -> Self:
-        """Go on with another model; another provider drops base URL and key unless given."""
-        provider, _ = split_model(model)
-        url, key = checked_url(base_url), checked_key(api_key)
-        held = self._settings.base_url
-        if provider != self.provider:
-            held, self._own.key = None, None
-        self._own.said_url = bool(url) or self._own.said_url
-        self._own.key = key or self._own.key
-        self.model, self.provider = model, provider
-        settings = replace(self._settings, base_url=url or held)
-        return self._change(settings, model=model, provider=provider)
-
-    def with_thinking(self, *, budget: int | None = None, effort: str | None = None) -> Self:
-        """Have the model think: up to `budget` tokens, or with an effort; neither turns it off."""
-        given = {"budget": budget, "effort": effort}
-        thinking = {key: value for key, value in given.items() if value is not None}
-        return self._with(thinking=thinking or None)
-
-    def with_temperature(self, temperature: float | None) -> Self:
-        """Set the temperature; None leaves it to the provider."""
-        return self._with(temperature=temperature)
-
-    def with_params(self, **params: Any) -> Self:
-        """Add to what is merged into every request's body as it is; None removes a key."""
-        merged = {**self._settings.answer.params, **params}
-        return self._with(params={key: value for key, value in merged.items() if value is not None})
-
-    def with_policy(self, tool_policy: Any = None, *, confirm: Any = None) -> Self:
-        """Say how tools may run: "auto", "confirm", "dry_run", or a dict of these by tool name.
-
-        `confirm` is who approves, for this object: a function that gets the call (its name,
-        arguments and call_id) and gives True, False or "always"; "wait" for approve() or deny()
-        by whoever sees the call; "later" to end the turn until then; "deny", the default, for
-        nobody. With `confirm` alone the policy stays as it is; `with_policy(None)` leaves it to
-        the tools.
-        """
-        if confirm is not None:
-            self._own.confirm = checked_confirm(confirm)
-        if tool_policy is None and confirm is not None:
-            return self
-        policy = checked_tool_policy(tool_policy)
-        return self._change(replace(self._settings, tool_policy=policy))
-
-    def _with(self, **settings: Any) -> Self:
-        answer = changed(self._settings.answer, settings)
-        return self._change(replace(self._settings, answer=answer))
-
-    def _change(self, settings: ChatSettings, **named: Any) -> Self:
-        """Take other settings and store what is new in them: others may have changed the rest."""
-        new = settings.since(self._settings)
-        self._settings = settings
-        return self._store(**named, settings=new)
-
-    def rename(self, name: str | None) -> Self:
-        """Give the chat another name."""
-        self.name = checked_text(name, "name")
-        return self._store(name=self.name)
-
-    def archive(self) -> Self:
-        """Put the chat away: `list_chats()` no longer shows it, all else works as before."""
-        return self._archive(True)
-
-    def unarchive(self) -> Self:
-        """Have `list_chats()` show the chat again."""
-        return self._archive(False)
-
-    def _archive(self, archived: bool) -> Self:
-        self.store.transact(lambda cursor: archive_chat(cursor, self.id, archived=archived))
-        return self
-
-    def update_metadata(self, patch: Mapping[str, Any]) -> Self:
-        """Merge into the metadata, key by key, in the store."""
-        hide_keys()
-        given = checked_mapping(patch, "metadata")
-        self.metadata = self.store.transact(lambda cursor: merge_metadata(cursor, self.id, given))
-        return self
-
-    def _store(self, **changes: Any) -> Self:
-        hide_keys()
-        self.store.transact(lambda cursor: update_chat(cursor, self.id, changes))
-        return self
-
     def __repr__(self) -> str:
         name = f"{self.name!r}, " if self.name else ""
         return f"Chat({name}{self.model!r}, id={self.id!r})"
-
-
-def hide_keys() -> None:
-    """Have no key of this process stored or exported."""
-    for key in all_keys():
-        hide(key)
 
 
 def create_chat(model: str | None = None, **options: Any) -> Chat:

@@ -50,7 +50,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Everything one request says: `model` is the bare name, history comes first to last."""
+    """Everything one request says: `model` is the bare name, history comes first to last.
+
+    `files` are the bytes of the messages' images and files, by digest.
+    """
 
     provider: str
     model: str
@@ -59,6 +62,7 @@ class Request:
     tools: tuple[ToolSpec, ...] = ()
     settings: Settings = Settings()
     stream: bool = False
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from nbchat.errors import BrokenStream, ConfigError, ConnectionFailed
 
 CONNECT_S = 10.0
 IDLE_S = 600.0
+FETCH_S = 30.0
 # long enough for the end of a chunked body that was just announced, too short to notice
 DRAIN_S = 0.05
 
@@ -108,6 +109,25 @@ async def close() -> None:
     """Close the running loop's clients."""
     for client in _clients.pop(asyncio.get_running_loop(), {}).values():
         await client.aclose()
+
+
+def fetch(url: str, limit: int) -> bytes:
+    """The bytes at a web address, read at once; raises ConfigError if there are none to be had.
+
+    Follows a few redirects, and stops at `limit` bytes and a bit.
+    """
+    data = b""
+    try:
+        with httpx.stream("GET", url, follow_redirects=True, timeout=FETCH_S) as answer:
+            if not answer.is_success:
+                raise ConfigError(f"{url!r} answered with status {answer.status_code}.")
+            for piece in answer.iter_bytes():
+                data += piece
+                if len(data) > limit:
+                    break
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ConfigError(f"{url!r} could not be fetched ({type(error).__name__}).") from error
+    return data
 
 
 def get_json(url: str, timeout_s: float) -> Any:

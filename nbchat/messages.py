@@ -4,6 +4,7 @@ Invariant: `part_from_json(part_to_json(part)) == part`. Identity, time and stor
 are other modules' concern; nothing here does I/O.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -72,10 +73,58 @@ class ToolResult:
     kind: ClassVar[str] = "tool_result"
 
 
-Part = Text | Thinking | ToolCall | ToolResult
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture that was sent; its bytes are in the store under their digest."""
+
+    digest: str
+    media_type: str
+    name: str = ""
+    width: int | None = None
+    height: int | None = None
+    round: int = 1
+    kind: ClassVar[str] = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A document or a text that was sent; its bytes are in the store under their digest."""
+
+    digest: str
+    media_type: str
+    name: str = ""
+    bytes: int = 0
+    round: int = 1
+    kind: ClassVar[str] = "file"
+
+
+Part = Text | Thinking | ToolCall | ToolResult | Image | File
 PART_KINDS: Mapping[str, type[Part]] = {
-    part.kind: part for part in (Text, Thinking, ToolCall, ToolResult)
+    part.kind: part for part in (Text, Thinking, ToolCall, ToolResult, Image, File)
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """Something to be sent with a question: a picture, a PDF or a text, with its bytes."""
+
+    name: str
+    media_type: str
+    data: bytes = field(repr=False)
+    width: int | None = None
+    height: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """What the bytes are stored under: their SHA-256 in hex."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def part(self) -> Image | File:
+        """What the message says of it."""
+        if self.media_type.startswith("image/"):
+            return Image(self.digest, self.media_type, self.name, self.width, self.height)
+        return File(self.digest, self.media_type, self.name, len(self.data))
 
 
 def part_to_json(part: Part) -> dict[str, Any]:

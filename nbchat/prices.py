@@ -56,6 +56,19 @@ def cost_of(prices: str | None, model: str, usage: Usage, at: datetime) -> Cost 
     return _cost(found.total_price, f"genai-prices {listed.__version__}", price)
 
 
+def context_window(prices: str | None, model: str) -> int | None:
+    """How many tokens the model can hold at once; None when nobody knows."""
+    if prices is None:
+        return None
+    try:
+        snapshot = price_list().data_snapshot.get_snapshot()
+        _, found = snapshot.find_provider_model(model, None, prices, None)
+    except (LookupError, ValueError):
+        return None
+    limit: int | None = found.context_window
+    return limit
+
+
 def _cost(usd: Decimal, source: str, price: Mapping[str, JSON] | None = None) -> Cost | None:
     """The cost to the twelve places that its column holds; None for what it cannot hold."""
     if not usd.is_finite() or not 0 <= usd < MOST_USD:

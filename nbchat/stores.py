@@ -26,9 +26,10 @@ def list_chats(
     store: StorePlace = None,
     table_names: Mapping[str, str] | None = None,
 ) -> "pandas.DataFrame":
-    """One row per chat, the latest first: id, name, model, turns, cost_usd, updated_at ...
+    """One row per chat, pinned ones first, then the latest: id, name, model, turns, cost_usd ...
 
-    Archived chats are left out; `archived=True` gives only these, None both. `metadata` keeps
+    Pinned ones come before all others. Archived chats are left out; `archived=True` gives
+    only these, None both. `metadata` keeps
     the chats that have these values (7 is not "7"), `limit` the latest so many. The cost of a
     chat whose requests are not recorded is NA.
     """

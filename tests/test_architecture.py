@@ -13,18 +13,20 @@ PACKAGE = ROOT / "nbchat"
 # lowest first: a room imports itself and rooms of lower rows, never its own row or a higher one
 LAYERS = [
     {"errors"},
-    {"messages"},
+    {"messages", "pictures"},
     {"events", "exchange"},
     {"tools", "render", "prices", "local", "redaction", "hooks"},
-    {"wires"},
+    {"wires", "variables"},
     {"providers"},
     {"http", "store"},
     {"engine"},
-    {"default_model", "options", "analytics", "export"},
+    {"default_model", "options", "analytics", "export", "attachments"},
     {"asking"},
+    {"chosen"},
+    {"branching"},
     {"chat", "stores", "middleware"},
     {"agents"},
-    {"cli", "display", "testing"},
+    {"cli", "display", "testing", "widget"},
     {"magics"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -93,7 +93,7 @@ def chats(
     metadata: Mapping[str, Any] | None = None,
     limit: int | None = None,
 ) -> "pandas.DataFrame":
-    """One row per chat, the latest first: id, name, model, turns, cost, times, metadata.
+    """One row per chat, pinned ones first, then the latest: id, name, model, turns, cost, times.
 
     `archived` None gives those that were put away and those that were not.
     """
@@ -104,6 +104,11 @@ def chats(
         archived=archived, metadata=metadata_json(metadata),
         limit=None if limit is None else checked_limit(limit),
     )  # fmt: skip
+
+
+def feedback(store: Store, chat_id: str) -> "pandas.DataFrame":
+    """One row per rated answer of a chat, in order."""
+    return answer(store, "feedback", chat_id=chat_id)
 
 
 def chat_messages(store: Store, chat_id: str) -> "pandas.DataFrame":

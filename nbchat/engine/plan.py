@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from nbchat.exchange import Settings
 from nbchat.hooks import Hooks
-from nbchat.messages import Message, Part
+from nbchat.messages import Attachment, Message, Part
 from nbchat.providers import Provider
 from nbchat.store import Store
 from nbchat.store.persist import WHOLE, Persist, read_back
@@ -56,12 +56,22 @@ class Toolbox:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """An earlier turn asked once more: that of a message, or the last; with text, another way."""
+
+    message_id: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One turn of one chat; `idle_s` is how long the provider may be silent, in seconds.
 
-    Without `parts` the chat's last turn goes on; with `one_move` it ends after the next reply
-    or round of tools. `remembered` is the chat's: whole messages by id, of which the store may
-    keep the metrics only. Each turn of the chat adds its own. `turns` are the chat's, too: those
+    Without `parts` the chat's last turn goes on, or one is asked `again`; with `one_move` it ends
+    after the next reply or round of tools.
+    `attachments` are new ones, stored with the question. `remembered` is the chat's: whole
+    messages by id, of which the store may keep the metrics only; so are `files`, bytes by digest
+    that it does not keep. Each turn of the chat adds its own. `turns` are the chat's, too: those
     that it can stop. `chat` is what tools get that ask for it.
     """
 
@@ -76,7 +86,10 @@ class Plan:
     max_tool_rounds: int = MAX_TOOL_ROUNDS
     stream: bool = False
     wait: bool = True
+    attachments: tuple[Attachment, ...] = ()
+    files: dict[str, bytes] = field(default_factory=dict, repr=False)
     one_move: bool = False
+    again: Again | None = None
     idle_s: float | None = None
     persist: Persist = WHOLE
     hooks: Hooks = field(default_factory=Hooks, repr=False)

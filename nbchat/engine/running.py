@@ -33,11 +33,14 @@ from nbchat.engine.plan import Plan
 from nbchat.engine.prepare import require_tools
 from nbchat.engine.tool_run import current_call
 from nbchat.engine.turn import Turn
+from nbchat.engine.watching import TurnBegun, TurnEnded, tell
 from nbchat.errors import ChatBusy, ConfigError
 from nbchat.events import Event
 from nbchat.messages import Message
 from nbchat.prices import price_list
 from nbchat.store import Store
+from nbchat.store.attachments import digests_of, load_attachments, save_attachments
+from nbchat.store.branches import begin_again
 from nbchat.store.chats import always_allowed
 from nbchat.store.file import Cursor
 from nbchat.store.persist import recalled
@@ -105,9 +108,18 @@ class Running:
             self.outcome.set_exception(error)
         finally:
             self.plan.turns.discard(self)
-            if not self.begun.done():
+            began = self.begun.done()
+            if not began:
                 self.begun.cancel()
             self._follow(_END)
+            self._tell(TurnEnded(self, began, self.outcome.exception()))
+
+    def _tell(self, news: Event | TurnBegun | TurnEnded) -> None:
+        tell(self.plan.store.path, self.plan.chat_id, news)
+
+    def _emit(self, event: Event) -> None:
+        self._follow(event)
+        self._tell(event)
 
     async def _locked_turn(self, key: tuple[int, int, str]) -> Message:
         lock = _locks.get(key) or _locks.setdefault(key, asyncio.Lock())
@@ -117,10 +129,11 @@ class Running:
             worker = _worker_of(self.plan.store)
             begun = await self._begin(worker)
             self.begun.set_result(begun.assistant.id)
+            self._tell(TurnBegun(begun.user, begun.assistant, self))
             if self.plan.target.provider.prices:
                 # while the model thinks, not between its answer and the caller
                 self._warming = asyncio.ensure_future(in_thread(price_list))
-            return await Turn(self.plan, begun, self._follow, worker).run()
+            return await Turn(self.plan, begun, self._emit, worker).run()
 
     async def _begin(self, worker: Worker) -> Begun:
         plan = self.plan
@@ -140,7 +153,7 @@ class Running:
                 await asyncio.sleep(BUSY_POLL_S)
 
     def _first_work(self, cursor: Cursor) -> Begun:
-        """Begin the turn, or have the last one go on."""
+        """Begin the turn, or an earlier one again, or have the last one go on."""
         plan = self.plan
         if plan.toolbox.tools:
             plan.toolbox.always.update(always_allowed(cursor, plan.chat_id))
@@ -149,15 +162,28 @@ class Running:
             "provider": plan.target.provider.name,
             "instructions_version": plan.instructions_version,
         }
+        if plan.persist.content:
+            save_attachments(cursor, plan.attachments)
+        else:  # this process alone remembers
+            plan.files.update({item.digest: item.data for item in plan.attachments})
+        begun = self._turn_begun(cursor, common)
+        digests = digests_of((*begun.history, begun.user))
+        return replace(begun, files={**load_attachments(cursor, digests), **plan.files})
+
+    def _turn_begun(self, cursor: Cursor, common: dict[str, Any]) -> Begun:
+        plan = self.plan
+        recall = partial(recalled, remembered=plan.remembered)
+        asks: dict[str, Any] = {"persist": plan.persist, "parent_tool_call_id": self._parent}
+        if plan.again is not None:
+            return begin_again(
+                cursor, plan.chat_id, plan.again.message_id, plan.again.text, recall=recall,
+                **asks, **common,
+            )  # fmt: skip
         if not plan.parts:
-            recall = partial(recalled, remembered=plan.remembered)
             begun = resume_turn(cursor, plan.chat_id, recall=recall, **common)
             require_tools(plan.toolbox, begun.assistant.parts, begun.calls)
             return begun
-        return begin_turn(
-            cursor, plan.chat_id, plan.parts, plan.content, persist=plan.persist,
-            parent_tool_call_id=self._parent, **common,
-        )  # fmt: skip
+        return begin_turn(cursor, plan.chat_id, plan.parts, plan.content, **asks, **common)
 
     def cancel(self) -> None:
         """Ask the turn to end with what arrived; returns at once, from any thread."""

@@ -8,10 +8,11 @@ import json
 
 from nbchat.export.content import WHO, Content, facts_of, removed_of, time_of, title_of, totals_of
 from nbchat.export.inert import fenced, inert_line, inert_markdown
-from nbchat.messages import Message, Text, Thinking
+from nbchat.messages import File, Image, Message, Text, Thinking
 from nbchat.render.transcript import (
     Segment,
     ToolRow,
+    attachment_line,
     footer_of,
     partial_of,
     segments_of,
@@ -56,6 +57,8 @@ def _block_of(segment: Segment) -> str:
         return inert_markdown(segment.text)
     if isinstance(segment, Thinking):
         return _quoted(f"**Thinking**\n\n{inert_markdown(segment.text)}")
+    if isinstance(segment, Image | File):
+        return _faint(attachment_line(segment))
     return _tool_block(segment)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult
 
 from nbchat.magics.options import CHAT, CHATSQL
-from nbchat.magics.templates import is_value
+from nbchat.variables import is_value
 
 if TYPE_CHECKING:
     from nbchat.store import Store

@@ -20,9 +20,10 @@ import nbchat
 from nbchat.errors import NbchatError
 from nbchat.magics.completion import completions
 from nbchat.magics.options import CHAT, CHATSQL, documented, parse, split_binding
-from nbchat.magics.templates import fill, is_frame
+from nbchat.magics.templates import fill
 from nbchat.messages import Message
 from nbchat.render.plain import one_line
+from nbchat.variables import is_frame
 
 if TYPE_CHECKING:
     from nbchat.chat import Chat

@@ -119,7 +119,7 @@ def _redacted_part(part: Part, redact: Redact) -> Part:
     if isinstance(part, ToolResult):
         content = redact(part.content)
         return part if content == part.content else replace(part, content=content)
-    return _saying(part, redact(part.text))
+    return _saying(part, redact(part.text)) if isinstance(part, Text | Thinking) else part
 
 
 def _saying(part: Text | Thinking, text: str) -> Part:

@@ -5,6 +5,7 @@ Finished blocks are rendered once, so that repainting costs the last block, not 
 """
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from nbchat.events import (
@@ -19,6 +20,14 @@ from nbchat.events import (
     ToolStartEvent,
 )
 from nbchat.messages import Message, Thinking
+from nbchat.render.blocks import (
+    Block,
+    ask_block,
+    html_blocks,
+    message_blocks,
+    segment_blocks,
+    tool_block,
+)
 from nbchat.render.markdown import block_starts, render_blocks
 from nbchat.render.plain import clean, one_line
 from nbchat.render.transcript import (
@@ -61,7 +70,7 @@ class GrowingText:
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
-        self._finished = ""
+        self._finished: list[str] = []
         self._links: dict[str, Any] = {}
         self._lines = ""  # whole lines, cleaned, of the blocks not finished
         self._rest = ""  # the last line, as it came
@@ -72,14 +81,19 @@ class GrowingText:
         lines, newline, self._rest = (self._rest + text).rpartition("\n")
         self._lines += clean(lines + newline)
 
+    def blocks(self) -> list[str]:
+        """The text so far, one piece of HTML for each top-level block."""
+        cuts = [0, *block_starts(self._lines)[1:]]
+        for start, end in pairwise(cuts):
+            links = {"references": self._links}
+            self._finished.append(render_blocks(self._lines[start:end], links))
+        self._lines = self._lines[cuts[-1] :]
+        links = {"references": dict(self._links)}
+        return [*self._finished, render_blocks(self._lines + clean(self._rest), links)]
+
     def html(self) -> str:
         """The text so far."""
-        cut = max(block_starts(self._lines), default=0)
-        if cut:
-            self._finished += render_blocks(self._lines[:cut], {"references": self._links})
-            self._lines = self._lines[cut:]
-        links = {"references": dict(self._links)}
-        return self._finished + render_blocks(self._lines + clean(self._rest), links)
+        return "".join(self.blocks())
 
     def plain(self) -> str:
         """The text so far, as it is."""
@@ -93,6 +107,8 @@ class LiveAnswer:
         self._footer = footer
         self._segments: list[GrowingText | Thinking | ToolRow] = []
         self._shown: dict[ShownKey, str] = {}
+        self._asks: dict[str, Block] = {}
+        self._progress: dict[str, str] = {}
         self._notice = "waiting…"
         self._message: Message | None = None
 
@@ -107,8 +123,12 @@ class LiveAnswer:
             case ToolStartEvent():
                 self._set_tool(event, RUNNING)
             case ApprovalEvent():
+                self._asks[event.call_id] = ask_block(
+                    event.call_id, event.arguments, event.question
+                )
                 self._set_tool(event, f"{WAITING}: {event.question}" if event.question else WAITING)
             case ToolProgressEvent():
+                self._progress[event.call_id] = one_line(str(event.progress), 200)
                 self._set_tool(event, f"{RUNNING} {one_line(str(event.progress), 100)}")
             case ToolEndEvent():
                 self._end_tool(event)
@@ -137,6 +157,26 @@ class LiveAnswer:
             for item in self._segments
         ]
         return framed([*pieces, render_note(self._notice)] if self._notice else pieces)
+
+    def blocks(self) -> list[Block]:
+        """The answer so far as the panel shows it; once done, the stored message's blocks."""
+        if self._message is not None:
+            return message_blocks(self._message, self._shown)
+        last = len(self._segments) - 1
+        blocks: list[Block] = []
+        for at, item in enumerate(self._segments):
+            if isinstance(item, GrowingText):
+                blocks += html_blocks(item.blocks())
+            elif isinstance(item, ToolRow):
+                blocks.append(tool_block(item, item.call_id or f"t{at}", **self._asides(item)))
+            else:
+                blocks += segment_blocks(item, is_open=at == last and not self._notice)
+        return [*blocks, {"kind": "note", "text": clean(self._notice)}] if self._notice else blocks
+
+    def _asides(self, row: ToolRow) -> Block:
+        """What a tool row asks, and how far its tool says it is."""
+        asides = {"ask": self._asks.get(row.call_id), "progress": self._progress.get(row.call_id)}
+        return {key: value for key, value in asides.items() if value and row.is_open}
 
     def plain(self) -> str:
         """The same as text for a terminal."""
@@ -185,11 +225,14 @@ class LiveAnswer:
             self._shown[event.name, event.tool_call_id, result or ""] = shown
         found = self._open_row(event)
         if found is None:
-            self._segments.append(ToolRow(event.name, {}, "", None, event.tool_call_id))
+            row = ToolRow(event.name, event.arguments, "", None, event.tool_call_id, event.call_id)
+            self._segments.append(row)
             found = len(self._segments) - 1
         self._segments[found] = replace(
-            self._row_at(found), status=event.status, result=result, is_open=False, shown=shown
-        )
+            self._row_at(found), status=event.status, result=result, is_open=False, shown=shown,
+            duration_ms=event.duration_ms,
+        )  # fmt: skip
+        self._asks.pop(event.call_id, None)
 
     def _open_row(self, event: Any) -> int | None:
         """Where the first open row of the event's call is: a provider's ids may repeat."""

@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from nbchat.messages import Message, Text, Thinking, ToolCall, ToolResult, text_of
+from nbchat.messages import File, Image, Message, Text, Thinking, ToolCall, ToolResult, text_of
 from nbchat.render.markdown import render_markdown
 from nbchat.render.plain import clean, clip, escaped, joined, money, one_line
 
@@ -43,9 +43,10 @@ class ToolRow:
     call_id: str = ""
     is_open: bool = False
     shown: str = ""
+    duration_ms: float | None = None
 
 
-Segment = Text | Thinking | ToolRow
+Segment = Text | Thinking | ToolRow | Image | File
 ShownKey = tuple[str, str, str]
 NOTHING_SHOWN: Mapping[ShownKey, str] = {}
 
@@ -102,6 +103,8 @@ def render_segment(segment: Segment, role: str = "assistant") -> str:
     """One run of text or thinking, or one tool call, as HTML."""
     if isinstance(segment, ToolRow):
         return render_tool(segment)
+    if isinstance(segment, Image | File):
+        return render_note(attachment_line(segment))
     if isinstance(segment, Thinking):
         return folded("thinking", "Thinking", f"<div {AS_TYPED}>{escaped(segment.text)}</div>")
     if role == "user":
@@ -137,6 +140,8 @@ def plain_segment(segment: Segment) -> str:
         return ""
     if isinstance(segment, Text):
         return clean(segment.text)
+    if isinstance(segment, Image | File):
+        return attachment_line(segment)
     outcome = segment.status if segment.result is None else one_line(segment.result, 200)
     failed = "" if segment.result is None or segment.status == "ok" else f"{segment.status}: "
     call = f"{one_line(segment.name, 100)}({one_line(arguments_of(segment), 200)})"
@@ -169,10 +174,21 @@ def segments_of(message: Message) -> list[Segment]:
             segments += [next(rows) for _ in run]
         elif kind is Text:
             segments.append(Text(text_of(run)))
+        elif kind in (Image, File):
+            segments += [part for part in run if isinstance(part, Image | File)]
         else:
             thoughts = (part.text for part in run if isinstance(part, Thinking))
             segments.append(Thinking("\n\n".join(text or "(redacted)" for text in thoughts)))
-    return [segment for segment in segments if isinstance(segment, ToolRow) or segment.text.strip()]
+    return [
+        segment
+        for segment in segments
+        if not isinstance(segment, Text | Thinking) or segment.text.strip()
+    ]
+
+
+def attachment_line(part: Image | File) -> str:
+    """What was attached, on one line."""
+    return f"[{part.kind}: {one_line(part.name, 100) or part.media_type}]"
 
 
 def rows_of(message: Message) -> list[ToolRow]:

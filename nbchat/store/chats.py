@@ -11,6 +11,7 @@ import duckdb
 
 from nbchat.errors import ConfigError, StoreError
 from nbchat.messages import JSON, Message
+from nbchat.store.attachments import drop_unused
 from nbchat.store.file import Cursor
 from nbchat.store.identity import is_id
 from nbchat.store.values import aware, clean, dump_json, utc_now
@@ -192,8 +193,14 @@ def archive_chat(cursor: Cursor, chat_id: str, *, archived: bool) -> None:
     update_chat(cursor, chat_id, {"archived_at": utc_now() if archived else None})
 
 
+def pin_chat(cursor: Cursor, chat_id: str, *, pinned: bool) -> None:
+    """Pin a chat above the others, or take it down again; nothing else about it changes."""
+    update_chat(cursor, chat_id, {"pinned_at": utc_now() if pinned else None})
+
+
 def delete_chat_rows(cursor: Cursor, chat_id: str) -> None:
     """Delete a chat and all that hangs on it, children first."""
     for table in ("tool_calls", "requests", "feedback", "messages", "agent_sessions"):
         cursor.execute(f'delete from "{table}" where "chat_id" = ?', [chat_id])
+    drop_unused(cursor)
     cursor.execute('delete from "chats" where "id" = ?', [chat_id])

@@ -98,7 +98,7 @@ BACKUP = re.compile(r"\.v\d+(\.\d+)?\.bak")
 IN_THE_STORE = (
     Check("orphaned_messages", "messages without a chat", ORPHANED, _deletes("messages")),
     Check("orphaned_tool_calls", "tool calls without a turn", ORPHANED, _deletes("tool_calls")),
-    Check("orphaned_requests", "requests without a turn", ORPHANED, _deletes("requests")),
+    Check("orphaned_requests", "requests without a chat", ORPHANED, _deletes("requests")),
     Check(
         "orphaned_agent_sessions",
         "sessions of agents without a chat",

@@ -151,6 +151,15 @@ def _remove_content(cursor: Cursor, cutoff: datetime, dry_run: bool) -> Purged:
             if "$now" in REDUCED[table]:
                 params["now"] = utc_now()
             cursor.execute(f'update "{table}" set {REDUCED[table]} where {where}', params)
+    if not dry_run:
+        cursor.execute(
+            f"""
+            update "feedback" set "note" = null
+            where "note" is not null
+              and "message_id" in (select "id" from "messages" where {_in_old_turns("messages")})
+            """,
+            {"cutoff": cutoff},
+        )
     return Purged(counts)
 
 
@@ -169,6 +178,13 @@ def _remove_turns(cursor: Cursor, cutoff: datetime, dry_run: bool) -> Purged:
     ).fetchall()
     if not dry_run:
         _lead_past(cursor, cutoff)
+        cursor.execute(
+            f"""
+            delete from "feedback"
+            where "message_id" in (select "id" from "messages" where {gone["messages"]})
+            """,
+            {"cutoff": cutoff},
+        )
     counts = {}
     for table, where in gone.items():
         counts[table] = _count(cursor, table, where, cutoff)

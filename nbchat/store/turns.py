@@ -6,7 +6,7 @@ function is part of one transaction's work.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -39,8 +39,9 @@ SELECTED = ", ".join(
 class Begun:
     """A turn that has its two rows; `history` is what came before it, first to last.
 
-    One that goes on has `requests` and tool `calls` already, the latest of each call, and
-    maybe a reply that was `cut_off`, which is not part of the assistant's message any more.
+    `files` are the bytes that its messages name, by digest. One that goes on has `requests` and
+    tool `calls` already, the latest of each call, and maybe a reply that was `cut_off`, which is
+    not part of the assistant's message any more.
     """
 
     user: Message
@@ -49,6 +50,14 @@ class Begun:
     requests: tuple[RequestRow, ...] = ()
     calls: tuple[ToolCallRow, ...] = ()
     cut_off: tuple[Part, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """The message that a turn comes after, if that is not the branch's last; None for none."""
+
+    message_id: str | None
 
 
 def load_messages(cursor: Cursor, chat_id: str, head: str | None) -> list[Message]:
@@ -95,14 +104,18 @@ def begin_turn(
     persist: Persist,
     instructions_version: str | None = None,
     parent_tool_call_id: str | None = None,
+    after: After | None = None,
 ) -> Begun:
     """The user's message and an empty pending one, whole, after the branch's last message.
+
+    With `after` they come after that one, and the chat goes on with a branch of their own.
 
     Raises ChatBusy while a living process has a turn of this chat pending; one that a dead
     process left, or this one lost, is ended first.
     """
     recover(cursor, chat_id=chat_id)
     head, seq, turn = _place(cursor, chat_id)
+    head = after.message_id if after else head
     history = tuple(load_branch(cursor, chat_id, head))
     _close_left(cursor, history)
     common: dict[str, Any] = {"chat_id": chat_id, "model": model, "provider": provider}
@@ -138,7 +151,11 @@ def _place(cursor: Cursor, chat_id: str) -> tuple[str | None, int, int]:
         select
           c."head_message_id",
           coalesce((select max("seq") from "messages" where "chat_id" = $id), 0),
-          coalesce((select max("turn") from "messages" where "chat_id" = $id), 0)
+          -- the requests of a deleted turn stay, and must not become another one's
+          greatest(
+            coalesce((select max("turn") from "messages" where "chat_id" = $id), 0),
+            coalesce((select max("turn") from "requests" where "chat_id" = $id), 0)
+          )
         from "chats" as c
         where c."id" = $id
         """,
@@ -234,6 +251,7 @@ def drop_assistant(cursor: Cursor, message: Message) -> None:
     cursor.execute(
         """delete from "messages" where "id" = ? and "status" = 'pending'""", [message.id]
     )
+    cursor.execute('delete from "feedback" where "message_id" = ?', [message.id])
     cursor.execute(
         'update "chats" set "head_message_id" = ? where "id" = ? and "head_message_id" = ?',
         [message.parent_id, message.chat_id, message.id],

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from nbchat.errors import ConfigError
 from nbchat.exchange import ToolSpec
+from nbchat.pictures import ResultImage
 from nbchat.tools.context import ToolContext
 from nbchat.tools.docstrings import Words
 from nbchat.tools.forms import (
@@ -26,7 +27,6 @@ from nbchat.tools.forms import (
     tool_name,
     words_of_class,
 )
-from nbchat.tools.images import ResultImage
 from nbchat.tools.policies import Policy, checked_policy, policy_of
 from nbchat.tools.results import MAX_CHARS, ToolOutput, output_of, text_of_result
 from nbchat.tools.schema import Parameters, body_of, parameters_of, parameters_of_model

@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from nbchat.errors import ConfigError
+from nbchat.pictures import ResultImage, figure_of, image_of, is_image, labels_of
 from nbchat.tools.cut import cut_end, cut_middle
 from nbchat.tools.frames import frame_of, is_frame, text_of_frame
-from nbchat.tools.images import ResultImage, figure_of, image_of, is_image, labels_of
 
 MAX_CHARS = 30_000
 MAX_IMAGES = 20

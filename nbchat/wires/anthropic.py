@@ -13,10 +13,11 @@ from typing import Any
 
 from nbchat.errors import ProviderError
 from nbchat.exchange import Request, Secret, Settings, ToolSpec
-from nbchat.messages import JSON, Message, Text, Thinking, ToolCall, ToolResult
+from nbchat.messages import JSON, File, Image, Message, Text, Thinking, ToolCall, ToolResult
 from nbchat.wires import Decoder, Rendered, Round, is_own, rounds_of
 from nbchat.wires.answers import AnswerDecoder
 from nbchat.wires.anthropic_answer import AnthropicAnswer
+from nbchat.wires.attached import has_attachments, in_base64, user_blocks
 from nbchat.wires.failures import response_error
 from nbchat.wires.tool_ids import ToolIds
 
@@ -79,10 +80,15 @@ class History:
         """Every message in order, empty ones left out."""
         for position, message in enumerate(self._request.messages):
             if message.role == "user":
-                yield from said("user", render_user(message))
+                yield from said("user", self._render_user(message))
                 continue
             for number, spoken in enumerate(rounds_of(message)):
                 yield from self._render_round(spoken, f"{position}.{number}")
+
+    def _render_user(self, message: Message) -> list[dict[str, Any]] | str:
+        if not has_attachments(message):
+            return render_user(message)
+        return list(user_blocks(message, self._request.files, self.dropped, render_attachment))
 
     def _render_round(self, spoken: Round, place: str) -> Iterator[dict[str, Any]]:
         own = is_own(spoken, self._wire.name, self._request.provider)
@@ -136,6 +142,18 @@ def render_user(message: Message) -> list[dict[str, Any]] | str:
     if len(texts) > 1:
         return [{"type": "text", "text": text} for text in texts]
     return texts[0] if texts else ""
+
+
+def render_attachment(part: Image | File, data: bytes) -> dict[str, Any]:
+    """A picture or a PDF.
+
+    Source: platform.claude.com, Vision and PDF support: base64 sources in image and document
+    blocks.
+    """
+    source = {"type": "base64", "media_type": part.media_type, "data": in_base64(data)}
+    if isinstance(part, Image):
+        return {"type": "image", "source": source}
+    return {"type": "document", "source": source} | ({"title": part.name} if part.name else {})
 
 
 def with_input(block: Mapping[str, Any]) -> dict[str, Any]:

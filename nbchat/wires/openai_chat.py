@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 from nbchat.errors import BadRequest, ProviderError
 from nbchat.exchange import Request, Secret, Settings, ToolSpec
-from nbchat.messages import Message, Text, Thinking, ToolCall, ToolResult, text_of
+from nbchat.messages import File, Image, Message, Text, Thinking, ToolCall, ToolResult, text_of
 from nbchat.wires import Decoder, Rendered, Round, is_own, rounds_of
 from nbchat.wires.answers import AnswerDecoder
+from nbchat.wires.attached import data_url, has_attachments, user_blocks
 from nbchat.wires.chat_answer import ChatAnswer
 from nbchat.wires.chat_calls import arguments_text, sendable
 from nbchat.wires.failures import response_error
@@ -100,10 +101,16 @@ class History:
             yield {"role": role, "content": self._request.instructions}
         for position, message in enumerate(self._request.messages):
             if message.role == "user":
-                yield {"role": "user", "content": render_user(message)}
+                yield {"role": "user", "content": self._render_user(message)}
                 continue
             for number, spoken in enumerate(rounds_of(message)):
                 yield from self._render_round(spoken, f"{position}.{number}")
+
+    def _render_user(self, message: Message) -> str | list[dict[str, Any]]:
+        if not has_attachments(message):
+            return render_user(message)
+        files = self._request.files
+        return list(user_blocks(message, files, self.dropped, render_attachment)) or ""
 
     def _render_round(self, spoken: Round, place: str) -> Iterator[dict[str, Any]]:
         own = is_own(spoken, self._wire.name, self._request.provider)
@@ -125,7 +132,18 @@ class History:
         yield from map(render_result, spoken.results, ids)
 
 
-def render_user(message: Message) -> str | list[dict[str, str]]:
+def render_attachment(part: Image | File, data: bytes) -> dict[str, Any]:
+    """A picture or a PDF.
+
+    Source: OpenAI's API reference, Chat Completions: image_url and file content parts.
+    """
+    url = data_url(part.media_type, data)
+    if isinstance(part, Image):
+        return {"type": "image_url", "image_url": {"url": url}}
+    return {"type": "file", "file": {"filename": part.name or "file.pdf", "file_data": url}}
+
+
+def render_user(message: Message) -> str | list[dict[str, Any]]:
     """A user's words, plain when they are one text."""
     texts = [part.text for part in message.parts if isinstance(part, Text)]
     if len(texts) > 1:

@@ -49,6 +49,7 @@ CHATS = {
     "updated_at": TIME,
     "archived_at": TIME,
     "metadata": "string",
+    "pinned": "boolean",
 }
 MESSAGES = {
     **dict.fromkeys(("id", "chat_id", "parent_id"), "string"),

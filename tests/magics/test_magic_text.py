@@ -5,7 +5,8 @@ import pytest
 from IPython.core.error import UsageError
 
 from nbchat.magics.options import CHAT, parse, split_binding
-from nbchat.magics.templates import BUDGET, describe, fill
+from nbchat.magics.templates import fill
+from nbchat.variables import BUDGET, describe
 
 
 class Names(dict):

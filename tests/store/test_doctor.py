@@ -144,9 +144,6 @@ FAULTS = {
         double_write("messages", ", uuid() as chat_id, null as parent_id"),
         {"orphaned_messages": 1},
     ),
-    "a request of a turn that is not there": (
-        double_write("requests", ", 99 as turn, 99 as attempt"), {"orphaned_requests": 1}
-    ),
     "a request of a chat that is not there": (
         double_write("requests", ", uuid() as chat_id, 99 as attempt"), {"orphaned_requests": 1}
     ),

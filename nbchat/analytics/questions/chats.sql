@@ -4,11 +4,12 @@
 --          $metadata: JSON object whose values the chat must have, {} for any chat; $limit: rows, NULL for all
 -- columns  id, name, model, turns, cost_usd (US dollars of the priced requests; NULL if none is, or if the
 --          chat's requests are not recorded), cost_complete, created_at, updated_at (last turn), archived_at,
---          metadata (JSON text)
--- order    the latest first; no row for an empty store
+--          metadata (JSON text), pinned
+-- order    pinned ones first, the latest of both first; no row for an empty store
 with "_chosen" as (
   select
     "id", "name", "model", "created_at", "updated_at", "archived_at", "metadata",
+    "pinned_at" is not null as "pinned",
     coalesce(("settings" -> 'persist' ->> 'requests') = 'false', false) as "unrecorded"
   from "chats"
   where ($archived is null or ("archived_at" is not null) = $archived)
@@ -20,7 +21,7 @@ with "_chosen" as (
         false
       )
     )), true)
-  order by "updated_at" desc, "id" desc
+  order by "pinned_at" is not null desc, "updated_at" desc, "id" desc
   limit $limit
 ),
 "_asked" as (
@@ -51,8 +52,9 @@ select
   c."created_at",
   c."updated_at",
   c."archived_at",
-  c."metadata"
+  c."metadata",
+  c."pinned"
 from "_chosen" as c
 left join "_asked" as a on a."chat_id" = c."id"
 left join "_billed" as b on b."chat_id" = c."id"
-order by c."updated_at" desc, c."id" desc
+order by c."pinned" desc, c."updated_at" desc, c."id" desc

@@ -1,0 +1,67 @@
+"""Images and files that were sent: bytes by their digest, once however often they are named.
+
+Each function is part of one transaction's work.
+"""
+
+from collections.abc import Iterable
+
+from nbchat.messages import Attachment, File, Image, Message
+from nbchat.store.file import Cursor
+from nbchat.store.values import utc_now
+
+
+def digests_of(messages: Iterable[Message]) -> set[str]:
+    """The digests that these messages name."""
+    return {
+        part.digest
+        for message in messages
+        for part in message.parts
+        if isinstance(part, Image | File)
+    }
+
+
+def save_attachments(cursor: Cursor, attachments: Iterable[Attachment]) -> None:
+    """Store the bytes; those that are there already stay as they are."""
+    for item in attachments:
+        cursor.execute(
+            """
+            insert into "attachments" (
+              "digest", "media_type", "data", "bytes", "width", "height", "created_at"
+            )
+            select ?, ?, ?, ?, ?, ?, ?
+            where not exists (select 1 from "attachments" where "digest" = ?)
+            """,
+            [
+                item.digest, item.media_type, item.data, len(item.data), item.width, item.height,
+                utc_now(), item.digest,
+            ],
+        )  # fmt: skip
+
+
+def load_attachments(cursor: Cursor, digests: Iterable[str]) -> dict[str, bytes]:
+    """The bytes of these digests, as far as they are here."""
+    wanted = sorted(digests)
+    if not wanted:
+        return {}
+    rows = cursor.execute(
+        'select "digest", "data" from "attachments" where list_contains(?, "digest")', [wanted]
+    ).fetchall()
+    return {digest: bytes(data) for digest, data in rows}
+
+
+def drop_unused(cursor: Cursor) -> None:
+    """Delete what no message names any more."""
+    if not cursor.execute('select 1 from "attachments" limit 1').fetchall():
+        return
+    cursor.execute(
+        """
+        delete from "attachments" where "digest" not in (
+          select p.part ->> 'digest'
+          from (
+            select unnest("parts"::json[]) as part from "messages"
+            where contains("parts"::varchar, '"digest"')
+          ) as p
+          where p.part ->> 'digest' is not null
+        )
+        """
+    )

@@ -1,0 +1,44 @@
+"""The transcript that is saved in the notebook beside the live panel: static HTML and text.
+
+A second output with an id of its own, updated after every turn. It needs no kernel, no widget
+and no trust; never text/markdown, from which JupyterLab runs scripts.
+"""
+
+import contextlib
+
+from IPython.display import publish_display_data
+
+from nbchat.messages import Message
+from nbchat.render.conversation import plain_conversation, render_conversation
+from nbchat.store.identity import new_id
+
+
+class SavedTranscript:
+    """One output of the cell that showed the panel; nothing where no notebook is."""
+
+    def __init__(self) -> None:
+        self._places: list[str] = []
+
+    def show(self, messages: list[Message], title: str) -> None:
+        """Put the transcript below the panel; called where the panel is displayed."""
+        place = new_id()
+        self._places = [*self._places[-3:], place]  # a cell that ran again has a new one
+        _publish(place, _bundle(messages, title), update=False)
+
+    def update(self, messages: list[Message], title: str) -> None:
+        """Say in every place where it was shown what was said since."""
+        bundle = _bundle(messages, title) if self._places else {}
+        for place in self._places:
+            with contextlib.suppress(Exception):  # the output or the kernel's socket is gone
+                _publish(place, bundle, update=True)
+
+
+def _publish(place: str, bundle: dict[str, str], *, update: bool) -> None:
+    publish_display_data(bundle, transient={"display_id": place}, update=update)  # type: ignore[no-untyped-call]
+
+
+def _bundle(messages: list[Message], title: str) -> dict[str, str]:
+    return {
+        "text/html": render_conversation(messages, title=title),
+        "text/plain": plain_conversation(messages, title=title),
+    }

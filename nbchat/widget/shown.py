@@ -1,0 +1,110 @@
+"""What the page shows of a chat, as the JSON of the protocol's table.
+
+Pure: messages and numbers in, plain dicts out. HTML is made by the one rendering pipeline.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from nbchat.messages import Message, text_of
+from nbchat.render.blocks import message_blocks
+from nbchat.render.plain import clean, money, one_line
+from nbchat.render.transcript import footer_of, status_of
+from nbchat.store.shown import Surroundings
+
+JSONObject = dict[str, Any]
+UNNAMED = "Untitled chat"
+TITLE = 80
+
+
+def shown_message(
+    message: Message, around: Surroundings, blocks: list[JSONObject] | None = None
+) -> JSONObject:
+    """The message as a row of the page; `blocks` in place of its own while it is on its way."""
+    is_user = message.role == "user"
+    rating, note = around.ratings.get(message.id, (0, ""))
+    family = around.siblings.get(message.id, (message.id,)) if is_user else ()
+    return {
+        "id": message.id,
+        "role": message.role,
+        "turn": message.turn,
+        "blocks": message_blocks(message) if blocks is None else blocks,
+        "footer": "" if is_user or message.status == "pending" else footer_of(message),
+        "state": message.status,
+        "note": "" if message.status == "pending" else clean(status_of(message)),
+        "retry": message.status in ("failed", "stopped", "interrupted"),
+        "at": message.created_at.isoformat() if message.created_at else "",
+        "sib": sibling_place(message.id, family),
+        "rating": rating,
+        "note_text": clean(note),
+        "text": clean(text_of(message.parts) or message.content),
+    }
+
+
+def sibling_place(id_: str, family: Sequence[str]) -> JSONObject | None:
+    """Where the message stands among those asked in its place; None for the only one."""
+    if len(family) < 2:
+        return None
+    return {"at": family.index(id_) + 1, "of": len(family), "ids": list(family)}
+
+
+def shown_waiting(message: Message, around: Surroundings) -> JSONObject:
+    """The placeholder of an answer that has not begun."""
+    return shown_message(replace(message, status="pending"), around, [])
+
+
+def title_of(name: str | None, first: str = "") -> str:
+    """What the chat is called: its name, else the beginning of its first question."""
+    return one_line(name or first, TITLE) or UNNAMED
+
+
+def header_of(
+    used: Mapping[Any, Any],
+    *,
+    id_: str,
+    title: str,
+    model: str,
+    context: int | None,
+    limit: int | None,
+) -> JSONObject:
+    """The head of the panel; `used` is the row of the chat's stats, None for what is unknown."""
+    return {
+        "id": id_,
+        "title": title,
+        "model": model,
+        "tokens": tokens_in_words(used.get("input_tokens"), used.get("output_tokens")),
+        "cost": cost_in_words(used),
+        "context": {"used": context, "limit": limit, "text": context_in_words(context, limit)},
+        "branchable": True,
+    }
+
+
+def tokens_in_words(input_tokens: int | None, output_tokens: int | None) -> str:
+    """Tokens in and out; '' when nobody knows either."""
+    if input_tokens is None and output_tokens is None:
+        return ""
+    words = [
+        "? in" if input_tokens is None else f"{input_tokens:,} in",
+        "? out" if output_tokens is None else f"{output_tokens:,} out",
+    ]
+    return " / ".join(words)
+
+
+def cost_in_words(used: Mapping[Any, Any]) -> str:
+    """What the chat cost, as far as it is known; '' before the first request."""
+    if not used.get("requests"):
+        return ""
+    cost = used.get("cost_usd")
+    if cost is None:
+        return "cost unknown"
+    return money(cost) if used.get("cost_complete") else f"{money(cost)} or more"
+
+
+def context_in_words(used: int | None, limit: int | None) -> str:
+    """How much of the model's context the last request filled; '' when nobody knows."""
+    if used is None:
+        return ""
+    if not limit:
+        return f"{used:,} tokens of context"
+    return f"{used / limit:.0%} of {limit:,} tokens of context"
