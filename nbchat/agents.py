@@ -181,21 +181,21 @@ class AgentSession(Hooked):
             return Usage()
         return self.chat.store.read(lambda cursor: load_usage(cursor, self.chat_id))
 
-    def ask(self, text: str, **options: Any) -> Message:
+    def ask(self, text: str, *attachments: Any, **options: Any) -> Message:
         """The agent's answer, as `Chat.ask`; `inputs=` go to dynamic settings and to tools."""
-        return self.chat.ask(text, **options)
+        return self.chat.ask(text, *attachments, **options)
 
-    def ask_stream(self, text: str, **options: Any) -> Stream:
+    def ask_stream(self, text: str, *attachments: Any, **options: Any) -> Stream:
         """The turn's events, as `Chat.ask_stream`."""
-        return self.chat.ask_stream(text, **options)
+        return self.chat.ask_stream(text, *attachments, **options)
 
-    async def aask(self, text: str, **options: Any) -> Message:
+    async def aask(self, text: str, *attachments: Any, **options: Any) -> Message:
         """`ask`, awaited."""
-        return await self.chat.aask(text, **options)
+        return await self.chat.aask(text, *attachments, **options)
 
-    def aask_stream(self, text: str, **options: Any) -> AsyncStream:
+    def aask_stream(self, text: str, *attachments: Any, **options: Any) -> AsyncStream:
         """`ask_stream` for `async for`."""
-        return self.chat.aask_stream(text, **options)
+        return self.chat.aask_stream(text, *attachments, **options)
 
     def retry(self, message_id: str | None = None, **options: Any) -> Message:
         """A question asked once more, as `Chat.retry`."""

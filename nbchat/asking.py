@@ -27,6 +27,7 @@ from nbchat.options import (
 )
 from nbchat.providers import find_provider, split_model
 from nbchat.store.persist import Persist
+from nbchat.store.values import clean
 from nbchat.tools import Tool, by_name
 
 # what an agent's class says before a turn: its tools, and the turn's inputs
@@ -122,7 +123,7 @@ def plan_of(
         store=chat.store,
         chat_id=chat.id,
         content=text or "",
-        parts=(*((Text(text),) if text else ()), *(item.part for item in sent)),
+        parts=(*(item.part for item in sent), *((Text(text),) if text else ())),
         attachments=sent,
         files=own.files,
         target=target_of(chat.model, held.base_url, own),
@@ -162,10 +163,11 @@ def toolbox_of(
 
 
 def without_secrets(item: Attachment, redact: Callable[[str], str] | None) -> Attachment:
-    """A text as it may be stored and sent; what is no text stays as it is."""
-    if redact is None or item.media_type != "text/plain":
+    """A text as it may be stored, which is what is sent; what is no text stays as it is."""
+    if item.media_type != "text/plain":
         return item
-    return replace(item, data=redact(item.data.decode("utf-8-sig")).encode())
+    text = clean(item.data.decode("utf-8-sig"))
+    return replace(item, data=(redact(text) if redact else text).encode())
 
 
 def kept_of(held: ChatSettings, own: Unstored) -> Persist:

@@ -15,8 +15,8 @@ from nbchat.messages import Attachment
 from nbchat.pictures import image_from, image_of, is_image
 from nbchat.variables import describe, is_frame
 
-MOST_BYTES = 20 * 1024 * 1024
-MOST_ATTACHMENTS = 30
+MAX_BYTES = 20_000_000
+MAX_ATTACHMENTS = 30
 PDF = b"%PDF-"
 WEB = ("http://", "https://")
 
@@ -24,9 +24,9 @@ WEB = ("http://", "https://")
 def attachments_of(values: Any) -> tuple[Attachment, ...]:
     """All of a question's attachments; raises ConfigError for one that cannot be sent."""
     found = tuple(attachment_of(value) for value in values)
-    if len(found) > MOST_ATTACHMENTS:
+    if len(found) > MAX_ATTACHMENTS:
         raise ConfigError(
-            f"{len(found)} attachments are more than the {MOST_ATTACHMENTS} a question may have. "
+            f"{len(found)} attachments are more than the {MAX_ATTACHMENTS} a question may have. "
             "Ask in several turns."
         )
     return found
@@ -40,7 +40,7 @@ def attachment_of(value: Any, *, name: str = "") -> Attachment:
     if isinstance(value, Attachment):
         return of_bytes(value.data, value.name)
     if isinstance(value, str) and value.startswith(WEB):
-        return of_bytes(fetch(value, MOST_BYTES), name or value.rpartition("/")[2] or value)
+        return of_bytes(fetch(value, MAX_BYTES), name or value.rpartition("/")[2] or value)
     if isinstance(value, str | os.PathLike):
         return of_path(Path(value), name)
     if isinstance(value, bytes | bytearray | memoryview):
@@ -48,7 +48,7 @@ def attachment_of(value: Any, *, name: str = "") -> Attachment:
     if is_frame(value):
         return of_bytes(describe(value).encode(), name or "DataFrame")
     if is_image(value) and (picture := image_of(value)) is not None:
-        return of_bytes(picture.data, name or "figure")
+        return of_bytes(picture.data, name or "image")
     raise ConfigError(
         f"A {type(value).__name__} cannot be attached. Give a path, an address, bytes, a picture, "
         "a figure or a frame."
@@ -61,7 +61,9 @@ def of_path(path: Path, name: str = "") -> Attachment:
         size = path.stat().st_size
         if not path.is_file():
             raise ConfigError(f"{str(path)!r} is no file, so it cannot be attached.")
-        data = b"" if size > MOST_BYTES else path.read_bytes()
+        data = b"" if size > MAX_BYTES else path.read_bytes()
+    except FileNotFoundError as error:
+        raise ConfigError(f"There is no file {str(path)!r} to attach.") from error
     except OSError as error:
         raise ConfigError(f"{str(path)!r} cannot be attached: {error.strerror}.") from error
     _check_size(size, path.name)
@@ -91,8 +93,8 @@ def of_bytes(data: bytes, name: str) -> Attachment:
 
 
 def _check_size(size: int, name: str) -> None:
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise ConfigError(
-            f"{name!r} has {size:,} bytes, more than the {MOST_BYTES:,} that can be attached. "
+            f"{name!r} has {size:,} bytes, more than the {MAX_BYTES:,} that can be attached. "
             "Attach a smaller one, or a part of it."
         )

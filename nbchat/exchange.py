@@ -52,7 +52,7 @@ class Settings:
 class Request:
     """Everything one request says: `model` is the bare name, history comes first to last.
 
-    `files` are the bytes of the messages' images and files, by digest.
+    `attachments` are the bytes of the messages' images and files, by digest.
     """
 
     provider: str
@@ -62,7 +62,7 @@ class Request:
     tools: tuple[ToolSpec, ...] = ()
     settings: Settings = Settings()
     stream: bool = False
-    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    attachments: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

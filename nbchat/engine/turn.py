@@ -311,7 +311,7 @@ class Turn:
             tools=tuple(tool.spec for tool in plan.toolbox.tools.values()),
             settings=self._settings(),
             stream=plan.stream,
-            files=self.begun.files,
+            attachments=self.begun.files,
         )
 
     def _settings(self) -> Settings:

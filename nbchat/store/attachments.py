@@ -49,6 +49,11 @@ def load_attachments(cursor: Cursor, digests: Iterable[str]) -> dict[str, bytes]
     return {digest: bytes(data) for digest, data in rows}
 
 
+def load_attachment(cursor: Cursor, digest: str) -> bytes | None:
+    """The bytes of this digest, None when they are not here."""
+    return load_attachments(cursor, [digest]).get(digest)
+
+
 def drop_unused(cursor: Cursor) -> None:
     """Delete what no message names any more."""
     if not cursor.execute('select 1 from "attachments" limit 1').fetchall():

@@ -11,6 +11,7 @@ from typing import Any
 
 from nbchat.errors import ChatBusy, ConfigError
 from nbchat.messages import Message, Part, Text
+from nbchat.store.attachments import drop_unused
 from nbchat.store.chats import load_chat_row
 from nbchat.store.file import Cursor
 from nbchat.store.identity import new_id
@@ -113,6 +114,7 @@ def delete_turn_rows(cursor: Cursor, chat_id: str, message_id: str) -> None:
         """,
         [asked.parent_id, chat_id, gone],
     )
+    drop_unused(cursor)
     if row is not None and row.head_message_id in gone:
         _go_on_after(cursor, chat_id, _last_after(_nodes(cursor, chat_id), asked.parent_id))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbchat.errors import ConfigError
+from nbchat.store.attachments import drop_unused
 from nbchat.store.file import Cursor
 from nbchat.store.values import utc_now
 
@@ -160,6 +161,8 @@ def _remove_content(cursor: Cursor, cutoff: datetime, dry_run: bool) -> Purged:
             """,
             {"cutoff": cutoff},
         )
+    if not dry_run:
+        drop_unused(cursor)
     return Purged(counts)
 
 
@@ -190,6 +193,8 @@ def _remove_turns(cursor: Cursor, cutoff: datetime, dry_run: bool) -> Purged:
         counts[table] = _count(cursor, table, where, cutoff)
         if not dry_run and counts[table]:
             cursor.execute(f'delete from "{table}" where {where}', {"cutoff": cutoff})
+    if not dry_run:
+        drop_unused(cursor)
     return Purged(counts, frozenset(id_ for (id_,) in chats))
 
 

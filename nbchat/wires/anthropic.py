@@ -17,7 +17,7 @@ from nbchat.messages import JSON, File, Image, Message, Text, Thinking, ToolCall
 from nbchat.wires import Decoder, Rendered, Round, is_own, rounds_of
 from nbchat.wires.answers import AnswerDecoder
 from nbchat.wires.anthropic_answer import AnthropicAnswer
-from nbchat.wires.attached import has_attachments, in_base64, user_blocks
+from nbchat.wires.attached import has_attachments, in_base64, plain_if_text, user_blocks
 from nbchat.wires.failures import response_error
 from nbchat.wires.tool_ids import ToolIds
 
@@ -88,7 +88,8 @@ class History:
     def _render_user(self, message: Message) -> list[dict[str, Any]] | str:
         if not has_attachments(message):
             return render_user(message)
-        return list(user_blocks(message, self._request.files, self.dropped, render_attachment))
+        files = self._request.attachments
+        return plain_if_text(list(user_blocks(message, files, self.dropped, render_attachment)))
 
     def _render_round(self, spoken: Round, place: str) -> Iterator[dict[str, Any]]:
         own = is_own(spoken, self._wire.name, self._request.provider)

@@ -19,21 +19,22 @@ def user_blocks(
     message: Message,
     files: Mapping[str, bytes],
     dropped: "Counter[str]",
-    binary: Callable[[Image | File, bytes], Block],
+    binary: Callable[[Image | File, bytes], Block] | None,
 ) -> Iterator[Block]:
-    """The message's parts as blocks; an attachment whose bytes are gone is dropped and counted."""
+    """The message's parts as blocks; what has no bytes any more, or no `binary` form, is dropped
+    and counted."""
     for part in message.parts:
         if isinstance(part, Text):
             if part.text.strip():
                 yield {"type": "text", "text": part.text}
         elif isinstance(part, Image | File):
             data = files.get(part.digest)
-            if data is None:
-                dropped[part.kind] += 1
-            elif part.media_type == "text/plain":
+            if data is not None and part.media_type == "text/plain":
                 yield {"type": "text", "text": file_text(part.name, data)}
-            else:
+            elif data is not None and binary is not None:
                 yield binary(part, data)
+            else:
+                dropped[part.kind] += 1
 
 
 def file_text(name: str, data: bytes) -> str:
@@ -41,7 +42,15 @@ def file_text(name: str, data: bytes) -> str:
     text = data.decode("utf-8-sig", "replace")
     longest = max((len(fence) for fence in FENCES.findall(text)), default=2)
     fence = "`" * (longest + 1)
-    return f"{' '.join(name.split())}:\n{fence}\n{text}\n{fence}"
+    heading = " ".join(name.replace("`", "").split())
+    end = "" if text.endswith("\n") else "\n"
+    return f"File: {heading}\n{fence}\n{text}{end}{fence}"
+
+
+def plain_if_text(blocks: list[Block]) -> str | list[Block]:
+    """One text as it is, which more servers take."""
+    is_plain = len(blocks) == 1 and blocks[0]["type"] == "text"
+    return str(blocks[0]["text"]) if is_plain else blocks
 
 
 def in_base64(data: bytes) -> str:

@@ -37,6 +37,7 @@ class GrammarChat(OpenAIChat):
     """The wire; `strict` also forces the arguments, which a server may find too much."""
 
     name: str = "grammar_chat"
+    carries_files: bool = False
     strict: bool = True
 
     def render_request(self, request: Request) -> Rendered:

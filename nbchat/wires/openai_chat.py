@@ -15,7 +15,7 @@ from nbchat.exchange import Request, Secret, Settings, ToolSpec
 from nbchat.messages import File, Image, Message, Text, Thinking, ToolCall, ToolResult, text_of
 from nbchat.wires import Decoder, Rendered, Round, is_own, rounds_of
 from nbchat.wires.answers import AnswerDecoder
-from nbchat.wires.attached import data_url, has_attachments, user_blocks
+from nbchat.wires.attached import data_url, has_attachments, plain_if_text, user_blocks
 from nbchat.wires.chat_answer import ChatAnswer
 from nbchat.wires.chat_calls import arguments_text, sendable
 from nbchat.wires.failures import response_error
@@ -31,7 +31,8 @@ class OpenAIChat:
 
     `thinking_field` is where the wish to think goes: an effort word, OpenRouter's
     `reasoning` object, or DeepSeek's `thinking` switch beside the word. `tool_id_length` is
-    for servers that take ids of exactly so many letters and digits.
+    for servers that take ids of exactly so many letters and digits. Without `carries_files`
+    only words go, and files that are text.
     """
 
     max_tokens_field: str = "max_tokens"
@@ -39,6 +40,7 @@ class OpenAIChat:
     thinking_field: Literal["reasoning_effort", "reasoning", "thinking"] = "reasoning_effort"
     tool_id_length: int | None = None
     instructions_role: str = "system"
+    carries_files: bool = True
     name: str = "openai_chat"
     path: str = "/chat/completions"
 
@@ -109,8 +111,9 @@ class History:
     def _render_user(self, message: Message) -> str | list[dict[str, Any]]:
         if not has_attachments(message):
             return render_user(message)
-        files = self._request.files
-        return list(user_blocks(message, files, self.dropped, render_attachment)) or ""
+        files = self._request.attachments
+        binary = render_attachment if self._wire.carries_files else None
+        return plain_if_text(list(user_blocks(message, files, self.dropped, binary)))
 
     def _render_round(self, spoken: Round, place: str) -> Iterator[dict[str, Any]]:
         own = is_own(spoken, self._wire.name, self._request.provider)

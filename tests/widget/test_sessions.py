@@ -243,7 +243,7 @@ def test_a_variable_that_is_named_goes_along_and_is_shown_before(store, open_pag
     page.ask("Is @threshold high?")
 
     kinds = [part.kind for part in sent[0].messages[-1].parts]
-    assert kinds == ["text", "file"]
+    assert kinds == ["file", "text"]
     assert page.texts[0] == "Is @threshold high?"
 
 
