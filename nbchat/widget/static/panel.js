@@ -238,7 +238,7 @@ function makeStore() {
 		const done = waiting.get(message.rid);
 		if (message.op === "err") store.say(message.text);
 		waiting.delete(message.rid);
-		if (done) done(message);
+		done?.(message);
 		if (message.op === "said") for (const view of views) view.announce(message.text);
 	};
 	return store;
@@ -559,7 +559,7 @@ function messageItem(view, first) {
 			});
 			if (rid || !value) close();
 		}, close);
-		editor = h("div.editor", area, h("span.foot", "Enter asks this instead, Esc cancels"));
+		editor = h("div.editor", area, h("span.foot", "Enter asks this, Esc cancels"));
 		blocks.hidden = true;
 		blocks.after(editor);
 		grow(area);
@@ -818,9 +818,9 @@ function render({ model, el: host }) {
 	const store = storeOf(model);
 	const view = { store };
 	const items = new Map();
-	let draftTimer, frame, askedOlder;
+	let draftTimer, frame, askedOlder, lastHeight;
 	let pinned = true;
-	let lastTop = 0;
+	let lastTop = 0, meant = 0;
 	let recalled = { at: -1, text: null };
 
 	const busy = () => running(store.state);
@@ -856,7 +856,6 @@ function render({ model, el: host }) {
 	const header = makeHeader(view);
 	const popup = makePopup(view);
 
-	// the log
 	const olderButton = h("button.word.older", { onclick: loadOlder }, "Load older messages");
 	const list = h("div.list");
 	const pendings = h("div.pendings");
@@ -866,24 +865,29 @@ function render({ model, el: host }) {
 	const log = h("div.log", { role: "log", "aria-live": "off", label: "Conversation", tabindex: "0" }, inner);
 	const jump = h("button.word.jump", { hidden: true, onclick: () => { pin(); input.focus({ preventScroll: true }); } }, "Jump to latest");
 
+	function down() {
+		if (pinned) log.scrollTop = log.scrollHeight;
+		lastTop = log.scrollTop;
+	}
 	function toBottom() {
 		cancelAnimationFrame(frame);
-		frame = requestAnimationFrame(() => {
-			if (!pinned) return;
-			log.scrollTop = log.scrollHeight;
-			lastTop = log.scrollTop;
-		});
+		frame = requestAnimationFrame(down);
 	}
 	function pin() {
 		pinned = true;
+		meant = 0;
 		show(jump, false);
+		down();
 		toBottom();
 	}
+	// the browser moves the place too, when sizes change: only a reader's move lets go of the end
+	for (const name of ["wheel", "pointerdown", "keydown", "touchmove"]) on(log, name, () => (meant = Date.now()));
 	on(log, "scroll", () => {
 		const top = log.scrollTop;
 		if (log.scrollHeight - top - log.clientHeight < 8) pinned = true;
-		else if (top < lastTop - 1) pinned = false;
+		else if (top < lastTop - 1 && (lastHeight === log.scrollHeight || Date.now() - meant < 1000)) pinned = false;
 		lastTop = top;
+		lastHeight = log.scrollHeight;
 		show(jump, !pinned);
 		if (top < 60 && !pinned) loadOlder();
 	});
@@ -900,7 +904,6 @@ function render({ model, el: host }) {
 	watch.observe(inner);
 	watch.observe(log);
 
-	// the composer
 	const file = h("input", { type: "file", multiple: true, hidden: true, tabindex: "-1", label: "File to attach" });
 	const attached = h("div.attached");
 	const estimate = h("span.foot.estimate");
@@ -1016,7 +1019,6 @@ function render({ model, el: host }) {
 		on(root, name, (e) => e.stopPropagation());
 	}
 
-	// showing a state
 	function showMessages(state, before) {
 		const ids = known(state.msgs);
 		for (const [id, item] of items) {
