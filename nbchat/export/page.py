@@ -79,6 +79,6 @@ def article_of(message: Message) -> str:
     when = f"<time>{time_of(message.created_at)}</time>"
     removed = removed_of(message)
     note = f'<div class="nbchat-removed">{escaped(removed)}</div>' if removed else ""
-    body = render_message(message, footer=message.role == "assistant")
+    body = render_message(message, footer=message.role == "assistant", math=True)
     kind = "failed" if message.status == "failed" else "turn"
     return f'<article class="nbchat-{kind}"><header>{who}{when}</header>{note}{body}</article>'
