@@ -117,12 +117,8 @@ def depth_of(tex: str) -> int:
     return deepest
 
 
-def written(element: Element) -> Iterator[str]:
-    """The element's HTML; raises ValueError for a tag that is not listed or too deep."""
-    yield from written_at(element, 0)
-
-
-def written_at(element: Element, depth: int) -> Iterator[str]:
+def written(element: Element, depth: int = 0) -> Iterator[str]:
+    """The element's HTML in pieces; raises ValueError for a tag that is not listed or too deep."""
     if element.tag not in NAMES or depth > 3 * DEPTH:
         raise ValueError(element.tag)
     attributes = "".join(
@@ -132,7 +128,7 @@ def written_at(element: Element, depth: int) -> Iterator[str]:
     )
     yield f"<{element.tag}{attributes}>{text_of(element.text)}"
     for child in element:
-        yield from written_at(child, depth + 1)
+        yield from written(child, depth + 1)
         yield text_of(child.tail)
     yield f"</{element.tag}>"
 

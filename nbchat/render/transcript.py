@@ -69,6 +69,17 @@ def render_message(
 
     `shown` is safe HTML of what tools returned, by name, provider's id and result of the call.
     """
+    return framed(message_pieces(message, footer=footer, shown=shown, math=math))
+
+
+def message_pieces(
+    message: Message,
+    *,
+    footer: bool = False,
+    shown: Mapping[ShownKey, str] = NOTHING_SHOWN,
+    math: bool = False,
+) -> list[str]:
+    """What `render_message` puts into its frame."""
     segments = [as_shown(segment, shown) for segment in segments_of(message)]
     pieces = [render_segment(segment, message.role, math=math) for segment in segments]
     if status := status_of(message):
@@ -77,7 +88,7 @@ def render_message(
         pieces.append(render_segment(Text(partial), math=math))
     if footer and (line := footer_of(message)):
         pieces.append(render_note(line))
-    return framed(pieces)
+    return pieces
 
 
 def as_shown(segment: Segment, shown: Mapping[ShownKey, str]) -> Segment:
