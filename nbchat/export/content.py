@@ -6,12 +6,12 @@ before they were known. Which words describe it is decided here, how they look i
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from nbchat.errors import StoreError
 from nbchat.messages import Message
 from nbchat.render.card import cost_in_words
+from nbchat.render.conversation import time_of
 from nbchat.render.plain import joined
 from nbchat.render.transcript import render_footer
 from nbchat.store import Store
@@ -19,8 +19,6 @@ from nbchat.store.chats import ChatRow, load_chat_row
 from nbchat.store.records import Record, load_requests, load_tool_calls
 from nbchat.store.turns import load_messages
 from nbchat.store.values import clean
-
-WHO = {"user": "User", "assistant": "Assistant"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +99,3 @@ def totals_of(content: Content) -> str:
 def _sum(counts: Any) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
-
-
-def removed_of(message: Message) -> str:
-    """That the message's content was removed, in words; '' while it is here."""
-    if message.content_removed_at is None:
-        return ""
-    return f"What was said was removed, or not kept ({time_of(message.content_removed_at)})."
-
-
-def time_of(time: datetime | None) -> str:
-    """The time to the second, '' for none."""
-    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else ""

@@ -6,9 +6,10 @@ what was said and thought is still Markdown where that is safe.
 
 import json
 
-from nbchat.export.content import WHO, Content, facts_of, removed_of, time_of, title_of, totals_of
+from nbchat.export.content import Content, facts_of, title_of, totals_of
 from nbchat.export.inert import fenced, inert_line, inert_markdown
 from nbchat.messages import File, Image, Message, Text, Thinking
+from nbchat.render.conversation import WHO, removed_of, time_of
 from nbchat.render.transcript import (
     Segment,
     ToolRow,

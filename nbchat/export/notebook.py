@@ -8,9 +8,10 @@ import json
 import re
 from typing import Any
 
-from nbchat.export.content import Content, removed_of
+from nbchat.export.content import Content
 from nbchat.export.markdown import heading_of
 from nbchat.messages import Message
+from nbchat.render.conversation import removed_of
 from nbchat.render.plain import clean
 from nbchat.render.transcript import plain_message, render_message
 

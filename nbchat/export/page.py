@@ -7,8 +7,9 @@ times and a stylesheet. Its policy forbids what should never have come through a
 from functools import cache
 from pathlib import Path
 
-from nbchat.export.content import WHO, Content, facts_of, removed_of, time_of, title_of, totals_of
+from nbchat.export.content import Content, facts_of, title_of, totals_of
 from nbchat.messages import Message
+from nbchat.render.conversation import WHO, removed_of, time_of
 from nbchat.render.plain import clip, escaped, one_line
 from nbchat.render.transcript import AS_TYPED, folded, render_message
 
@@ -79,6 +80,6 @@ def article_of(message: Message) -> str:
     when = f"<time>{time_of(message.created_at)}</time>"
     removed = removed_of(message)
     note = f'<div class="nbchat-removed">{escaped(removed)}</div>' if removed else ""
-    body = render_message(message, footer=message.role == "assistant")
+    body = render_message(message, footer=message.role == "assistant", math=True)
     kind = "failed" if message.status == "failed" else "turn"
     return f'<article class="nbchat-{kind}"><header>{who}{when}</header>{note}{body}</article>'

@@ -1,63 +1,117 @@
-"""A whole conversation as static HTML and as text, for the notebook's file.
+"""A whole chat as one static transcript: safe HTML for a notebook's output, and its text twin.
 
-Invariant: it needs no script, no style sheet, no kernel and no trust; it stays small enough for
-a notebook, and says what it leaves out. The HTML and the text say the same.
+Invariant: what a saved notebook holds of a chat is bounded. The oldest messages are left out
+first, and the transcript says how many and where they are.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from nbchat.messages import Message
-from nbchat.render.plain import clip, escaped, one_line
-from nbchat.render.transcript import framed, plain_message, render_message, render_note
+from nbchat.render.plain import clean, clip, escaped, joined
+from nbchat.render.transcript import FAINT, framed, message_pieces, plain_message, render_note
 
-MOST_MESSAGES = 200
-MOST_CHARS = 1_000_000
-WHO = {"user": "You", "assistant": "Assistant"}
-
-
-def render_conversation(messages: Sequence[Message], *, title: str) -> str:
-    """The conversation as safe HTML: the latest messages, as many as a notebook should hold."""
-    pieces, left_out = latest(messages, _article)
-    head = f"<p><strong>{escaped(one_line(title, 200))}</strong></p>"
-    note = [render_note(_left_out(left_out))] if left_out else []
-    return framed([head, *note, *pieces])
+WHO = {"user": "User", "assistant": "Assistant"}
+MESSAGES = 200
+SIZE = 1_000_000  # bytes of all messages
+HTML_LIMIT = 200_000  # characters of one message's HTML; a longer one is shown as cut text
+PLAIN_LIMIT = 20_000  # characters of one message's text
 
 
-def plain_conversation(messages: Sequence[Message], *, title: str) -> str:
-    """The same as text."""
-    pieces, left_out = latest(messages, _paragraph)
-    note = [f"[{_left_out(left_out)}]"] if left_out else []
-    return "\n\n".join([one_line(title, 200), *note, *pieces])
+def render_conversation(
+    messages: Sequence[Message],
+    *,
+    title: str,
+    model: str = "",
+    footer: str = "",
+    store_path: str = "",
+    limit: int = MESSAGES,
+) -> str:
+    """The chat's last messages as safe HTML, at most `limit` of them and 1 MB.
+
+    `footer` is the last line, `store_path` where the messages are that are not shown.
+    """
+    shown = last_shown(messages, render_entry, limit)
+    earlier = earlier_of(len(messages) - len(shown), store_path)
+    pieces = [f"<div><strong>{escaped(joined([title, model]))}</strong></div>"]
+    pieces += [render_note(earlier)] if earlier else []
+    pieces += [*shown, *([render_note(footer)] if footer else [])]
+    return framed(pieces)
 
 
-def latest(messages: Sequence[Message], draw: Callable[[Message], str]) -> tuple[list[str], int]:
-    """The last messages drawn, within the budget, and how many earlier ones are left out."""
-    pieces: list[str] = []
+def plain_conversation(
+    messages: Sequence[Message],
+    *,
+    title: str,
+    model: str = "",
+    footer: str = "",
+    store_path: str = "",
+    limit: int = MESSAGES,
+) -> str:
+    """The same as text; each message is cut after 20,000 characters."""
+    shown = last_shown(messages, plain_entry, limit)
+    earlier = earlier_of(len(messages) - len(shown), store_path)
+    pieces = [
+        joined([title, model]),
+        f"[{clean(earlier)}]" if earlier else "",
+        *shown,
+        clean(footer),
+    ]
+    return "\n\n".join(piece for piece in pieces if piece)
+
+
+def last_shown(
+    messages: Sequence[Message], entry_of: Callable[[Message], str], limit: int
+) -> list[str]:
+    """The entries of the last messages, in order, as many as the bounds let in."""
+    entries: list[str] = []
     size = 0
-    for message in reversed(messages[-MOST_MESSAGES:]):
-        piece = draw(message)
-        size += len(piece)
-        if size > MOST_CHARS and pieces:
+    for message in reversed(messages[-limit:] if limit > 0 else []):
+        entry = entry_of(message)
+        size += len(entry.encode(errors="replace"))
+        if size > SIZE:
             break
-        pieces.append(piece if len(piece) <= MOST_CHARS else clip_message(message))
-    return pieces[::-1], len(messages) - len(pieces)
+        entries.append(entry)
+    return entries[::-1]
 
 
-def clip_message(message: Message) -> str:
-    """A single message that is too long for a notebook, as escaped text that is cut."""
-    return f"<pre>{escaped(clip(message.content, MOST_CHARS // 10))}</pre>"
+def earlier_of(count: int, store_path: str) -> str:
+    """That messages are not shown, in words; '' when all are."""
+    if not count:
+        return ""
+    where = f": {store_path}" if store_path else ""
+    which = "1 earlier message is" if count == 1 else f"{count:,} earlier messages are"
+    return f"{which} not shown here but in the store{where}"
 
 
-def _left_out(count: int) -> str:
-    return f"{count:,} earlier message{' is' if count == 1 else 's are'} in the store only"
+def render_entry(message: Message) -> str:
+    """A message beneath who said it and when."""
+    time = time_of(message.created_at)
+    when = f" <span {FAINT}>{time}</span>" if time else ""
+    who = f"<div><strong>{WHO[message.role]}</strong>{when}</div>"
+    removed = removed_of(message)
+    note = render_note(removed) if removed else ""
+    body = "".join(message_pieces(message, footer=message.role == "assistant"))
+    if len(body) > HTML_LIMIT:
+        body = f"<pre>{escaped(clip(plain_message(message), PLAIN_LIMIT))}</pre>"
+    return f'<hr><div class="nbchat-entry">{who}{note}{body}</div>'
 
 
-def _article(message: Message) -> str:
-    who = WHO.get(message.role, message.role)
-    body = render_message(message, footer=message.role == "assistant")
-    return f"<p><strong>{who}</strong></p>{body}"
+def plain_entry(message: Message) -> str:
+    """The same as text."""
+    who = joined([WHO[message.role], time_of(message.created_at)])
+    text = plain_message(message, footer=message.role == "assistant")
+    lines = [f"{who}:", removed_of(message), clip(text, PLAIN_LIMIT)]
+    return "\n".join(line for line in lines if line)
 
 
-def _paragraph(message: Message) -> str:
-    who = WHO.get(message.role, message.role)
-    return f"{who}: {plain_message(message, footer=message.role == 'assistant')}"
+def removed_of(message: Message) -> str:
+    """That the message's content was removed, in words; '' while it is here."""
+    if message.content_removed_at is None:
+        return ""
+    return f"What was said was removed, or not kept ({time_of(message.content_removed_at)})."
+
+
+def time_of(time: datetime | None) -> str:
+    """The time to the second, '' for none."""
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else ""

@@ -163,7 +163,9 @@ class LiveAnswer:
     def html(self) -> str:
         """The answer so far, once done the stored message's transcript."""
         if self._message is not None:
-            return render_message(self._message, footer=self._footer, shown=self._shown)
+            return render_message(
+                self._message, footer=self._footer, shown=self._shown, math=self._math
+            )
         pieces = [
             render_text(item.html()) if isinstance(item, GrowingText) else render_segment(item)
             for item in self._segments

@@ -1,9 +1,10 @@
 """Markdown to HTML that is safe to show.
 
 Three fences: HTML in the text is off, links and images are decided here, and nh3 passes
-only what this file lists. Styles are inline and of the kinds JupyterLab's own sanitizer
-keeps (colours in hex, no background, no variables), so that a saved, untrusted notebook
-looks the same. Importing this module loads its libraries: import it where text is shown.
+only what this file lists; `formulas` writes MathML of its own beside them. Styles are inline
+and of the kinds JupyterLab's own sanitizer keeps (colours in hex, no background, no
+variables), so that a saved, untrusted notebook looks the same. Importing this module loads
+its libraries: import it where text is shown.
 """
 
 import re
@@ -18,6 +19,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
+from nbchat.render.formulas import Formulas, add_rules
 from nbchat.render.highlight import LANGUAGES, highlight
 from nbchat.render.plain import clean
 
@@ -37,18 +39,22 @@ TAGS = """a blockquote br code del em h1 h2 h3 h4 h5 h6 hr img li ol p pre s spa
 UNWANTED = "script style iframe object embed svg math template noscript form textarea select"
 
 
-def render_markdown(text: str) -> str:
-    """Safe HTML of the text."""
-    return "".join(markdown_blocks(text))
+def render_markdown(text: str, *, math: bool = False) -> str:
+    """Safe HTML of the text, its formulas as MathML if `math`."""
+    return "".join(markdown_blocks(text, math=math))
 
 
 def markdown_blocks(text: str, *, math: bool = False) -> list[str]:
-    """Safe HTML of the text, one string per top-level block."""
+    """Safe HTML of the text, one string per top-level block.
+
+    Formulas are MathML if `math`, else their source: JupyterLab strips MathML from untrusted
+    outputs and would leave its letters without their places.
+    """
     return html_blocks(clean(text), {"math": math})
 
 
 def html_blocks(text: str, env: Env) -> list[str]:
-    """Safe HTML per block of cleaned text.
+    """Safe HTML per block of cleaned text, its formulas as MathML if `env["math"]`.
 
     Link definitions are looked up in `env` and added to it.
     """
@@ -57,9 +63,16 @@ def html_blocks(text: str, env: Env) -> list[str]:
     for token in parser().parse(text, env):
         group.append(token)
         if token.level == 0 and token.nesting <= 0:
-            blocks.append(cleaner().clean(parser().renderer.render(group, parser().options, env)))
+            blocks.append(block_html(group, env))
             group = []
     return blocks
+
+
+def block_html(tokens: Sequence[Token], env: Env) -> str:
+    """Safe HTML of one block. Formulas come in behind the last fence, which knows no MathML."""
+    formulas = Formulas()
+    html = parser().renderer.render(tokens, parser().options, {**env, "formulas": formulas})
+    return formulas.put_into(cleaner().clean(html))
 
 
 def block_starts(text: str) -> list[int]:
@@ -114,13 +127,28 @@ class Renderer(RendererHTML):
         linked = f'<a href="{escape(src)}">{name}</a>' if host and not nesting else name
         return f"{alt} {linked}".strip()
 
+    def math_inline(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
+        """A formula as MathML or as its source."""
+        return self.formula(tokens[idx], env)
+
+    def math_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
+        """A formula on lines of its own."""
+        return f"<p>{self.formula(tokens[idx], env)}</p>\n"
+
+    def formula(self, token: Token, env: Env) -> str:
+        """The name under which the block keeps the formula, else its source."""
+        made = None
+        if token.content and env.get("math"):
+            made = env["formulas"].placeholder(token.content, is_block=token.meta["is_block"])
+        return made or f"<code>{escape(token.markup)}</code>"
+
 
 @lru_cache(maxsize=1)
 def parser() -> MarkdownIt:
     """The parser of everything: CommonMark without HTML, with tables and strikethrough."""
     options = {"html": False, "linkify": False, "highlight": highlight}
     parser = MarkdownIt("commonmark", options, renderer_cls=Renderer)
-    return parser.enable(["table", "strikethrough"])
+    return add_rules(parser.enable(["table", "strikethrough"]))
 
 
 @lru_cache(maxsize=1)

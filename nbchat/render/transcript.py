@@ -57,21 +57,38 @@ NOTHING_SHOWN: Mapping[ShownKey, str] = {}
 
 
 def render_message(
-    message: Message, *, footer: bool = False, shown: Mapping[ShownKey, str] = NOTHING_SHOWN
+    message: Message,
+    *,
+    footer: bool = False,
+    shown: Mapping[ShownKey, str] = NOTHING_SHOWN,
+    math: bool = False,
 ) -> str:
     """The message as safe HTML, with its numbers in a last line if `footer`.
 
+    Formulas are MathML if `math`, else their source, which every notebook page shows.
+
     `shown` is safe HTML of what tools returned, by name, provider's id and result of the call.
     """
+    return framed(message_pieces(message, footer=footer, shown=shown, math=math))
+
+
+def message_pieces(
+    message: Message,
+    *,
+    footer: bool = False,
+    shown: Mapping[ShownKey, str] = NOTHING_SHOWN,
+    math: bool = False,
+) -> list[str]:
+    """What `render_message` puts into its frame."""
     segments = [as_shown(segment, shown) for segment in segments_of(message)]
-    pieces = [render_segment(segment, message.role) for segment in segments]
+    pieces = [render_segment(segment, message.role, math=math) for segment in segments]
     if status := status_of(message):
         pieces.append(render_note(status))
     if partial := partial_of(message):
-        pieces.append(render_segment(Text(partial)))
+        pieces.append(render_segment(Text(partial), math=math))
     if footer and (line := footer_of(message)):
         pieces.append(render_note(line))
-    return framed(pieces)
+    return pieces
 
 
 def as_shown(segment: Segment, shown: Mapping[ShownKey, str]) -> Segment:
@@ -104,7 +121,7 @@ def render_note(line: str) -> str:
     return f'<div class="nbchat-note" {FAINT}>{escaped(line)}</div>'
 
 
-def render_segment(segment: Segment, role: str = "assistant") -> str:
+def render_segment(segment: Segment, role: str = "assistant", *, math: bool = False) -> str:
     """One run of text or thinking, or one tool call, as HTML."""
     if isinstance(segment, ToolRow):
         return render_tool(segment)
@@ -114,7 +131,7 @@ def render_segment(segment: Segment, role: str = "assistant") -> str:
         return folded("thinking", "Thinking", f"<div {AS_TYPED}>{escaped(segment.text)}</div>")
     if role == "user":
         return f'<div class="nbchat-user" {AS_TYPED}>{escaped(segment.text)}</div>'
-    return render_text(render_markdown(segment.text))
+    return render_text(render_markdown(segment.text, math=math))
 
 
 def render_text(html: str) -> str:

@@ -75,7 +75,7 @@ class Panel(anywidget.AnyWidget):
         bundle = self._repr_mimebundle_(**options)
         publish_display_data(bundle[0] if isinstance(bundle, tuple) else bundle)  # type: ignore[no-untyped-call]
         messages = self.chat.messages()
-        self._saved.show(messages, self._session.title_for(messages))
+        self._saved.show(messages, self._session.title_for(messages), self.chat.store.path)
 
 
 def open_panel(

@@ -19,15 +19,15 @@ class SavedTranscript:
     def __init__(self) -> None:
         self._places: list[str] = []
 
-    def show(self, messages: list[Message], title: str) -> None:
+    def show(self, messages: list[Message], title: str, store_path: str) -> None:
         """Put the transcript below the panel; called where the panel is displayed."""
         place = new_id()
         self._places = [*self._places[-3:], place]  # a cell that ran again has a new one
-        _publish(place, _bundle(messages, title), update=False)
+        _publish(place, _bundle(messages, title, store_path), update=False)
 
-    def update(self, messages: list[Message], title: str) -> None:
+    def update(self, messages: list[Message], title: str, store_path: str) -> None:
         """Say in every place where it was shown what was said since."""
-        bundle = _bundle(messages, title) if self._places else {}
+        bundle = _bundle(messages, title, store_path) if self._places else {}
         for place in self._places:
             with contextlib.suppress(Exception):  # the output or the kernel's socket is gone
                 _publish(place, bundle, update=True)
@@ -37,8 +37,8 @@ def _publish(place: str, bundle: dict[str, str], *, update: bool) -> None:
     publish_display_data(bundle, transient={"display_id": place}, update=update)  # type: ignore[no-untyped-call]
 
 
-def _bundle(messages: list[Message], title: str) -> dict[str, str]:
+def _bundle(messages: list[Message], title: str, store_path: str) -> dict[str, str]:
     return {
-        "text/html": render_conversation(messages, title=title),
-        "text/plain": plain_conversation(messages, title=title),
+        "text/html": render_conversation(messages, title=title, store_path=store_path),
+        "text/plain": plain_conversation(messages, title=title, store_path=store_path),
     }

@@ -374,7 +374,8 @@ class Session:
 
     async def _save_transcript(self) -> None:
         messages, title = list(self.messages), self.title_for(self.messages)
-        await in_thread(lambda: self._saved.update(messages, title))
+        path = self.chat.store.path
+        await in_thread(lambda: self._saved.update(messages, title, path))
 
 
 def status(state: str, text: str = "", since: float | None = None) -> dict[str, Any]:

@@ -11,10 +11,17 @@ STYLE = re.compile(
 )
 CLASS = re.compile(r"(nbchat-[a-z]+|tex2jax_ignore|mathjax_ignore|language-[a-z0-9+]+| )+")
 VOID = {"br", "hr", "img"}
+MATH = """math mrow mi mn mo mtext mspace mfrac msqrt mroot msub msup msubsup munder mover
+    munderover mmultiscripts mprescripts none mtable mtr mtd mstyle mpadded mphantom"""
+WORDS = re.compile(r"[a-z0-9 .-]{1,40}")
+MATH_NAMES = """accent accentunder columnalign display displaystyle fence form largeop
+    linethickness mathvariant maxsize minsize movablelimits scriptlevel separator stretchy
+    symmetric width"""
 BARE = """blockquote br del em h1 h2 h3 h4 h5 h6 hr li p pre s strong summary table tbody thead
     tr ul"""
 ATTRIBUTES = {
     **{tag: {} for tag in BARE.split()},
+    **{tag: dict.fromkeys(MATH_NAMES.split(), WORDS) for tag in MATH.split()},
     "a": {
         "href": LINK,
         "target": re.compile("_blank"),
