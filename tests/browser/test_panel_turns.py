@@ -1,0 +1,114 @@
+"""What happens inside turns and between them: tools, approvals, branches, failures."""
+
+from playwright.sync_api import expect
+
+from browser.panel import SETUP, panel_in
+from browser.scripted import Told
+
+TOOLS = """
+@nbchat.tool(policy="confirm")
+def cancel(order: int) -> str:
+    '''Cancel an order.'''
+    return f"order {order} is cancelled"
+
+talk.with_tool(cancel)
+"""
+
+
+def ask_to_cancel(panel, model, order, text):
+    reply = model.reply()
+    reply.think("Let me see.")
+    reply.call("cancel", order=order)
+    reply.end()
+    panel.send(text)
+
+
+def test_a_call_runs_only_when_it_is_approved(open_notebook, snap):
+    notebook = open_notebook(SETUP + TOOLS, "talk.panel()")
+    notebook.run(0, 1)
+    panel, model = panel_in(notebook), Told(notebook.folder)
+
+    ask_to_cancel(panel, model, 7, "Cancel order 7")
+    expect(panel.button("Approve")).to_be_visible()
+    expect(panel.root.get_by_role("status")).to_contain_text("needs your approval")
+    snap("panel-approval")
+    model.reply("It is cancelled.", ended=True)
+    panel.button("Approve").click()
+    panel.is_idle()
+    panel.says("Cancel order 7", "It is cancelled.")
+    expect(panel.messages.nth(1)).to_contain_text("order 7 is cancelled")
+
+    ask_to_cancel(panel, model, 8, "Cancel order 8")
+    model.reply("Then it stays.", ended=True)
+    panel.button("Deny").click()
+    panel.is_idle()
+    expect(panel.messages.last).to_contain_text("Then it stays.")
+    expect(panel.messages.last).to_contain_text("denied")
+    expect(panel.messages.last).not_to_contain_text("order 8 is cancelled")
+
+
+def test_an_edit_and_a_retry_are_branches_that_can_be_walked(open_notebook, snap):
+    notebook = open_notebook(SETUP, "talk.panel()")
+    notebook.run(0, 1)
+    panel, model = panel_in(notebook), Told(notebook.folder)
+    model.reply("One.", ended=True)
+    panel.send("Count")
+    panel.is_idle()
+    panel.says("Count", "One.")
+
+    panel.act(0, "Edit message")
+    model.reply("Zwei.", ended=True)
+    edit = panel.root.get_by_role("textbox", name="Edit message")
+    edit.fill("Zähle")
+    edit.press("Enter")
+    panel.says("Zähle", "Zwei.")
+    expect(panel.messages.first).to_contain_text("2/2")
+    snap("panel-branches")
+
+    panel.act(0, "Previous version")
+    panel.says("Count", "One.")
+    expect(panel.messages.first).to_contain_text("1/2")
+
+    model.reply("One, two.", ended=True)
+    panel.act(1, "Regenerate")
+    panel.says("Count", "One, two.")
+    expect(panel.messages.first).to_contain_text("3/3")
+    panel.act(0, "Previous version")
+    panel.says("Zähle", "Zwei.")
+
+
+def test_a_failure_is_told_and_can_be_tried_again(open_notebook):
+    notebook = open_notebook(SETUP, "talk.panel()")
+    notebook.run(0, 1)
+    panel, model = panel_in(notebook), Told(notebook.folder)
+
+    panel.send("Hello?")
+    model.reply().fail("the line is dead")
+    expect(panel.root).to_contain_text("the line is dead")
+    model.reply("Here I am.", ended=True)
+    panel.button("Retry").click()
+
+    expect(panel.messages.last).to_contain_text("Here I am.")
+
+
+def test_a_turn_is_deleted_and_rated(open_notebook):
+    notebook = open_notebook(
+        SETUP, "talk.panel()", "print([(m.role, m.content) for m in talk.messages()])"
+    )
+    notebook.run(0, 1)
+    panel, model = panel_in(notebook), Told(notebook.folder)
+    for answer in ("Keep.", "Lose."):
+        model.reply(answer, ended=True)
+        panel.send(f"{answer}?")
+        expect(panel.messages.last).to_contain_text(answer)
+        panel.is_idle()
+
+    panel.act(1, "Good answer")
+    good = panel.messages.nth(1).get_by_role("button", name="Good answer")
+    expect(good).to_have_attribute("aria-pressed", "true")
+    panel.act(2, "Delete this turn")
+    panel.messages.nth(2).get_by_role("button", name="Delete this turn: press again").click()
+    panel.says("Keep.?", "Keep.")
+
+    notebook.run(2)
+    assert "Lose" not in notebook.outputs(2)[0]["text"]
