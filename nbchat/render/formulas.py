@@ -55,10 +55,12 @@ ATTRIBUTES = {
 # Links, styles and characters by number; macros, whose expansion has no bound
 UNWANTED = re.compile(
     r"\\(href|url|class|style|cssId|id|html\w*|data|unicode|char|symbol|require|include\w*|input"
-    r"|\w*color\w*|def|[egx]def|let|futurelet|\w*command|\w*environment|Declare\w*|middle)"
+    r"|\w*color\w*|def|[egx]def|let|futurelet|\w*command|\w*environment|Declare\w*)"
     r"(?![a-z])",
     re.I,
 )
+# Environments the library does not know, which its `split` draws as they are meant
+ALIGNED = re.compile(r"\\(begin|end)\{(?:aligned|gathered|gather\*?|align\*?)\}")
 NUMBERED = re.compile("&#x([0-9A-F]{1,5});", re.I)  # how the library writes what is not ASCII
 
 WORD = re.compile("[a-z]{2,}", re.I)
@@ -100,7 +102,9 @@ def mathml(tex: str, is_block: bool) -> str | None:
     from latex2mathml.converter import convert_to_element
 
     try:
-        root = convert_to_element(tex, display="block" if is_block else "inline")
+        root = convert_to_element(
+            ALIGNED.sub(r"\\\1{split}", tex), display="block" if is_block else "inline"
+        )
         elements = sum(1 for _ in root.iter())
         return "".join(written(root)) if elements <= ELEMENTS else None
     except Exception:
@@ -118,8 +122,13 @@ def depth_of(tex: str) -> int:
 
 
 def written(element: Element, depth: int = 0) -> Iterator[str]:
-    """The element's HTML in pieces; raises ValueError for a tag that is not listed or too deep."""
-    if element.tag not in NAMES or depth > 3 * DEPTH:
+    """The element's HTML in pieces.
+
+    Raises ValueError for a tag that is not listed or too deep, and for what is left of a table
+    that was not understood: its cells would run into one line that says something else.
+    """
+    is_lost = element.get("linebreak") or (element.tag == "mi" and element.text == "&")
+    if element.tag not in NAMES or depth > 3 * DEPTH or is_lost:
         raise ValueError(element.tag)
     attributes = "".join(
         f' {name}="{escape(value)}"'

@@ -58,8 +58,13 @@ class Attached:
     def chips(self, text: str) -> list[dict[str, Any]]:
         """One chip for each thing that goes with this text."""
         chips = [chip_of(id_, item) for id_, item in self.items.items()]
-        for name, said in self.named(text).items():
-            chips.append(_chip(f"@{name}", f"@{name}", "variable", len(said) // CHARS_PER_TOKEN))
+        try:
+            named, error = self.named(text), ""
+        except ConfigError as failed:
+            named, error = {"": ""}, str(failed)
+        for name, said in named.items():
+            chip = _chip(f"@{name}", f"@{name}", "variable", len(said) // CHARS_PER_TOKEN)
+            chips.append(chip | {"error": error})
         return chips
 
     def offered(self, prefix: str) -> list[dict[str, str]]:

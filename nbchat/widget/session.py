@@ -155,6 +155,7 @@ class Session:
                 if not self._header:  # the store was busy when the panel was made
                     await self._read()
                 self.snapshot()
+                await self.tell_chips("")
             case Op(name="stop"):
                 if self.running is not None:
                     self.set_status("stopping", "Stopping…")
@@ -221,7 +222,6 @@ class Session:
             commands=listed(self.commands),
             hosts={"insert": False},
         )
-        self.tell_chips("")
 
     def _models(self) -> list[str]:
         used = [message.model for message in self.messages if message.model]
@@ -245,9 +245,9 @@ class Session:
         self._status = status(state, text, since)
         self.tell("status", status=self._status)
 
-    def tell_chips(self, draft: str) -> None:
+    async def tell_chips(self, draft: str) -> None:
         """Say what will be sent with the next message, and about how many tokens that is."""
-        chips = self.attached.chips(draft)
+        chips = await in_thread(lambda: self.attached.chips(draft))
         tokens = sum(chip["tokens"] for chip in chips) + len(draft) // 4
         self.tell("chips", chips=chips, tokens=tokens)
 
@@ -327,13 +327,13 @@ class Session:
             return
         self.live, self.running, self._is_dirty = None, None, False
         before = {message.id for message in self.messages}
+        self.set_status("idle")
         await self._read()
         self.tell("drop", ids=sorted(before - {message.id for message in self.messages}))
         for at in range(max(0, len(self.messages) - 2), len(self.messages)):
             after = self.messages[at - 1].id if at else None
             self.tell("msg", msg=self.shown(self.messages[at]), after=after)
         self.tell("chat", chat=self._header)
-        self.set_status("idle")
         self.tell("said", text=self._said(news.error))
         await self._save_transcript()
 

@@ -58,7 +58,7 @@ async def ask(session: "Session", op: Op, text: str) -> None:
     stream = await session.thread(lambda: chat.ask_stream(text, *things, confirm="wait"))
     attached.items.clear()
     follow(session, op, stream)
-    session.tell_chips("")
+    await session.tell_chips("")
 
 
 def follow(session: "Session", op: Op, stream: Any) -> None:
@@ -261,14 +261,14 @@ async def names(session: "Session", op: Op) -> None:
 
 async def draft(session: "Session", op: Op) -> None:
     """Say what this draft would send."""
-    session.tell_chips(op["text"])
+    await session.tell_chips(op["text"])
 
 
 async def attach(session: "Session", op: Op) -> None:
     """Attach a file that was dropped, pasted or chosen."""
     await session.thread(lambda: session.attached.add(op.data, op["name"]))
     session.tell("ack", rid=op.rid)
-    session.tell_chips("")
+    await session.tell_chips("")
 
 
 async def figure(session: "Session", op: Op) -> None:
@@ -278,13 +278,13 @@ async def figure(session: "Session", op: Op) -> None:
         raise ConfigError("No figure was shown in this notebook yet.")
     await session.thread(lambda: session.attached.add(found, "figure.png"))
     session.tell("ack", rid=op.rid)
-    session.tell_chips("")
+    await session.tell_chips("")
 
 
 async def unattach(session: "Session", op: Op) -> None:
     """Take back what was attached."""
     session.attached.remove(op["id"])
-    session.tell_chips("")
+    await session.tell_chips("")
 
 
 async def insert(session: "Session", op: Op) -> None:

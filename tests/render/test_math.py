@@ -102,6 +102,19 @@ def test_a_fraction_has_two_rows() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["align", "align*", "aligned", "split", "gathered", "pmatrix"])
+def test_lines_of_an_environment_are_rows(name: str) -> None:
+    made = mathml(rf"\begin{{{name}}}a &= b \\ c &= d\end{{{name}}}", True)
+
+    assert made is not None
+    assert Page(made).tags.count("mtr") == 2
+
+
+def test_an_unknown_environment_is_its_source() -> None:
+    assert mathml(r"\begin{foo}a & b \\ c & d\end{foo}", True) is None
+    assert mathml(r"a \\ b", True) is None
+
+
 @pytest.mark.parametrize("text", ["$$\nx", "$$\nx\n\nmore\n\n$$", "\\[\nx\n\n", "$$\n"])
 def test_an_unfinished_block_is_its_source(text: str) -> None:
     html = render_markdown(text, math=True)
