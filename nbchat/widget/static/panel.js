@@ -322,7 +322,7 @@ function show(node, on) {
 	if (node.hidden === !!on) node.hidden = !on;
 }
 
-// A button that asks once more before it acts, and forgets the question when left.
+// A button that asks once more before it acts, and forgets when left.
 function twoStep(label, act) {
 	const word = h("span");
 	const ask = (sure) => {
@@ -342,7 +342,7 @@ function twoStep(label, act) {
 	return node;
 }
 
-// A field that replaces a word until Enter keeps it or Escape lets it be.
+// A field that replaces a word until Enter keeps or Escape leaves it.
 function field(home, tag, label, value, keep, leave, onblur) {
 	const node = h(`${tag}.field`, { label });
 	node.value = value;
