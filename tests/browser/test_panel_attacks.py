@@ -40,7 +40,7 @@ for start in range(0, len(payloads), 40):
         chat.ask(payload, nbchat_file(payload))
     chats.append(chat)
     failure = True
-    for payload in payloads[start:start + 20]:
+    for payload in payloads[start:start + 40:8]:
         try:
             chat.ask("fail")
         except Exception:

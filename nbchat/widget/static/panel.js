@@ -342,7 +342,7 @@ function twoStep(label, act) {
 	return node;
 }
 
-// A field that replaces a word until Enter keeps or Escape leaves it.
+// A field that replaces a word until Enter keeps or Esc leaves it.
 function field(home, tag, label, value, keep, leave, onblur) {
 	const node = h(`${tag}.field`, { label });
 	node.value = value;
@@ -1016,7 +1016,7 @@ function render({ model, el: host }) {
 	on(root, "dragleave", (e) => root.contains(e.relatedTarget) || over(false));
 
 	for (const name of "keydown keypress keyup paste copy cut contextmenu wheel input".split(" ")) on(root, name, (e) => e.stopPropagation());
-	// Notebook 7 reads keys first, sparing only the focused element
+	// Notebook 7 reads keys first, sparing just the focused element
 	on(root, "focusin", (e) => e.target.setAttribute("data-lm-suppress-shortcuts", true));
 
 	function showMessages(state, before) {
