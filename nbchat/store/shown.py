@@ -11,24 +11,39 @@ from nbchat.store.file import Cursor
 
 
 @dataclass(frozen=True, slots=True)
+class CallShown:
+    """What the row of a tool call knows beyond the message: id, status, time, a question."""
+
+    id: str
+    name: str
+    tool_call_id: str
+    status: str
+    duration_ms: float | None
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What belongs to a chat's messages and is not in them.
 
     `siblings` are, by the id of a user's message, the ids of all that were asked in its place;
-    `ratings` a rating (0 for none) and a note by the id of an answer; `context_tokens` what the
-    last request of the branch held, None if nobody knows.
+    `ratings` a rating (0 for none) and a note by the id of an answer; `calls` the rows of its
+    tool calls, in order; `context_tokens` what the last request of the branch held, None if
+    nobody knows.
     """
 
     siblings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ratings: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     context_tokens: int | None = None
+    calls: Mapping[str, tuple[CallShown, ...]] = field(default_factory=dict)
 
 
 def load_surroundings(cursor: Cursor, chat_id: str, head: str | None) -> Surroundings:
     """What belongs to the messages of the branch that ends at `head`."""
     return Surroundings(
-        _siblings(cursor, chat_id), _ratings(cursor, chat_id), _context(cursor, head)
-    )
+        _siblings(cursor, chat_id), _ratings(cursor, chat_id), _context(cursor, head),
+        _calls(cursor, chat_id),
+    )  # fmt: skip
 
 
 def _siblings(cursor: Cursor, chat_id: str) -> dict[str, tuple[str, ...]]:
@@ -63,6 +78,26 @@ def _context(cursor: Cursor, head: str | None) -> int | None:
         [head],
     ).fetchall()
     return rows[0][0] if rows else None
+
+
+def _calls(cursor: Cursor, chat_id: str) -> dict[str, tuple[CallShown, ...]]:
+    rows = cursor.execute(
+        """
+        select
+          "message_id"::varchar, "id"::varchar, "name", "tool_call_id", "status", "duration_ms",
+          "status" = 'pending' and coalesce("approval", '') = 'waiting'
+        from "tool_calls" where "chat_id" = ?
+        qualify row_number() over (
+          partition by "message_id", "round", "seq" order by "attempt" desc
+        ) = 1
+        order by "message_id", "round", "seq"
+        """,
+        [chat_id],
+    ).fetchall()
+    found: dict[str, tuple[CallShown, ...]] = {}
+    for message_id, *call in rows:
+        found[message_id] = (*found.get(message_id, ()), CallShown(*call))
+    return found
 
 
 def marker(cursor: Cursor, chat_id: str) -> tuple[Any, ...] | None:

@@ -10,7 +10,7 @@ from typing import Any
 from nbchat.messages import Message, text_of
 from nbchat.render.blocks import message_blocks
 from nbchat.render.plain import clean, money, one_line
-from nbchat.render.transcript import footer_of, status_of
+from nbchat.render.transcript import ToolRow, footer_of, status_of
 from nbchat.store.shown import Surroundings
 
 JSONObject = dict[str, Any]
@@ -29,7 +29,7 @@ def shown_message(
         "id": message.id,
         "role": message.role,
         "turn": message.turn,
-        "blocks": message_blocks(message) if blocks is None else blocks,
+        "blocks": stored_blocks(message, around) if blocks is None else blocks,
         "footer": "" if is_user or message.status == "pending" else footer_of(message),
         "state": message.status,
         "note": "" if message.status == "pending" else clean(status_of(message)),
@@ -40,6 +40,19 @@ def shown_message(
         "note_text": clean(note),
         "text": clean(text_of(message.parts) or message.content),
     }
+
+
+def stored_blocks(message: Message, around: Surroundings) -> list[JSONObject]:
+    """The blocks of a stored message, its calls with what their rows know."""
+    rows = [
+        ToolRow(
+            call.name, {}, "" if call.status == "pending" else call.status,
+            tool_call_id=call.tool_call_id, call_id=call.id, is_open=call.waits, asks=call.waits,
+            duration_ms=call.duration_ms,
+        )
+        for call in around.calls.get(message.id, ())
+    ]  # fmt: skip
+    return message_blocks(message, rows=rows)
 
 
 def sibling_place(id_: str, family: Sequence[str]) -> JSONObject | None:

@@ -112,3 +112,28 @@ def test_a_turn_is_deleted_and_rated(open_notebook):
 
     notebook.run(2)
     assert "Lose" not in notebook.outputs(2)[0]["text"]
+
+
+def test_a_call_that_waits_is_approved_after_a_reload_in_a_new_kernel(open_notebook):
+    later = SETUP.replace('name="talk"', 'name="talk", confirm="later"') + TOOLS
+    again = "import nbchat\nfrom browser.scripted import told\n" + TOOLS.replace(
+        "talk.with_tool(cancel)",
+        'nbchat.load_chat("talk", store="k.duckdb", respond=told(), tools=[cancel]).panel()',
+    )
+    notebook = open_notebook(later, "talk.ask('Cancel order 7').status", again)
+    model = Told(notebook.folder)
+    reply = model.reply()
+    reply.call("cancel", order=7)
+    reply.end()
+    notebook.run(0, 1)
+    notebook.save()
+    notebook.end_kernel()
+
+    notebook.load()
+    notebook.run(2)
+    panel = panel_in(notebook, 2)
+    model.reply("It is cancelled.", ended=True)
+    panel.button("Approve").click()
+
+    expect(panel.messages.last).to_contain_text("It is cancelled.")
+    expect(panel.messages.last).to_contain_text("order 7 is cancelled")

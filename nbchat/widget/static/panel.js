@@ -1,6 +1,6 @@
 // The page's half of the panel: a store per panel id, and views that show it.
-// Every string is shown with textContent. Only fields named `html`, made safe in Python, pass
-// through `fill`, and handlers sit on nodes made here, never on anything inside that html.
+// Strings are shown with textContent. Only fields named `html`, made safe in Python, pass
+// through `fill`; handlers sit on nodes made here, never inside that html.
 
 export const LOST = "The kernel was restarted: run this cell again.";
 export const SILENT = "No answer from the kernel yet: if it was restarted, run this cell again.";
@@ -41,7 +41,7 @@ function snap(state, m) {
 const known = (msgs) => new Set(msgs.map((msg) => msg.id));
 const lost = (state) => ({ ...state, lost: true });
 
-// A row shown before the kernel knew of it goes when the stored message of that text arrives.
+// A row shown before the kernel knew of it goes when its stored message arrives.
 function unsaid(pending, msgs, old) {
 	let left = pending;
 	for (const msg of msgs) {
@@ -129,7 +129,7 @@ export function history(msgs) {
 	return msgs.filter((msg) => msg.role === "user" && msg.text).map((msg) => msg.text).filter((text, i, all) => text !== all[i - 1]);
 }
 
-// `at` counts back from the newest: 0 is the newest text, -1 the empty composer.
+// `at` counts back: 0 is the newest text, -1 the empty composer.
 export function recall(texts, at, step) {
 	const next = Math.max(-1, Math.min(texts.length - 1, at + step));
 	return { at: next, text: next < 0 ? "" : texts[texts.length - 1 - next] };
@@ -280,7 +280,7 @@ function h(tag, ...kids) {
 
 const word = (onclick, ...kids) => h("button.word", { onclick }, ...kids);
 
-// The only place where text becomes markup: `html` of the kernel, or an icon below.
+// The only place where text becomes markup: the kernel's `html`, or an icon.
 function fill(node, html) {
 	node.innerHTML = html;
 }
@@ -289,9 +289,9 @@ const ICONS = {
 	send: "M8 13V3M3.5 7.5 8 3l4.5 4.5", stop: "M4.5 4.5h7v7h-7z", copy: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
 	edit: "M3 13l.7-3L11 2.7 13.3 5 6 12.3zM9.5 4.2l2.3 2.3", retry: "M13 8a5 5 0 1 1-1.6-3.7M13 2v3h-3",
 	fork: "M4.5 2v12M4.5 10c6 0 7-1 7-6M9 6l2.5-2.5L14 6",
-	trash: "M3 4.5h10M6 4.5v-2h4v2M4.5 4.5l.6 9h5.800l.6-9", up: "M5 7.5 7.5 2.5c1.5 0 1.5 1 1 4h4l-1 6.5H5zM2.5 7.5H5V13H2.5z",
+	trash: "M3 4.5h10M6 4.5v-2h4v2M4.5 4.5l.6 9h5.8l.6-9", up: "M5 7.5 7.5 2.5c1.5 0 1.5 1 1 4h4l-1 6.5H5zM2.5 7.5H5V13H2.5z",
 	down: "M11 8.5 8.5 13.5c-1.5 0-1.5-1-1-4h-4l1-6.5H11zM13.5 8.5H11V3h2.5z", note: "M2.5 3h11v8H7l-3 2.5V11H2.5z",
-	clip: "M12.5 7.5 7.7 12.300a3 3 0 0 1-4.2-4.200l5-5a2 2 0 0 1 2.8 2.800l-4.8 4.800a1 1 0 0 1-1.4-1.400l4.2-4.2",
+	clip: "M12.5 7.5 7.7 12.3a3 3 0 0 1-4.2-4.2l5-5a2 2 0 0 1 2.8 2.8l-4.8 4.8a1 1 0 0 1-1.4-1.4l4.2-4.2",
 	figure: "M2.5 2.5v11h11M5 10.5l2.5-3.5 2 2L13 4.5", chats: "M2.5 4h11M2.5 8h11M2.5 12h7",
 	cell: "M2.5 3.5h11v9h-11zM8 6v4M6 8h4", close: "M4 4l8 8M12 4l-8 8", pin: "M6 2.5h4l-.5 4 2 2.5h-7l2-2.5zM8 9v4.5",
 	left: "M9.5 4 5.5 8l4 4", right: "M6.5 4l4 4-4 4", check: "M3.5 8.5l3 3 6-7",
@@ -322,7 +322,7 @@ function show(node, on) {
 	if (node.hidden === !!on) node.hidden = !on;
 }
 
-// A button that asks once more before it acts, and forgets the question when left.
+// A button that asks once more before it acts, and forgets when left.
 function twoStep(label, act) {
 	const word = h("span");
 	const ask = (sure) => {
@@ -342,7 +342,7 @@ function twoStep(label, act) {
 	return node;
 }
 
-// A field that replaces a word until Enter keeps it or Escape lets it be.
+// A field that replaces a word until Enter keeps or Esc leaves it.
 function field(home, tag, label, value, keep, leave, onblur) {
 	const node = h(`${tag}.field`, { label });
 	node.value = value;
@@ -824,7 +824,7 @@ function render({ model, el: host }) {
 	let recalled = { at: -1, text: null };
 
 	const busy = () => running(store.state);
-	const root = h("section", { class: "nbc", label: "nbchat", "data-lm-suppress-shortcuts": true });
+	const root = h("section", { class: "nbc", label: "nbchat" });
 	const polite = h("div.sr", { role: "status", "aria-live": "polite" });
 	const noticeText = h("span");
 	const notice = h("div.notice", { role: "alert", hidden: true }, noticeText, button("close", "Dismiss", () => store.say("")));
@@ -1015,9 +1015,9 @@ function render({ model, el: host }) {
 	});
 	on(root, "dragleave", (e) => root.contains(e.relatedTarget) || over(false));
 
-	for (const name of ["keydown", "keypress", "keyup", "paste", "copy", "cut", "contextmenu", "wheel", "input"]) {
-		on(root, name, (e) => e.stopPropagation());
-	}
+	for (const name of "keydown keypress keyup paste copy cut contextmenu wheel input".split(" ")) on(root, name, (e) => e.stopPropagation());
+	// Notebook 7 reads keys first, sparing just the focused element
+	on(root, "focusin", (e) => e.target.setAttribute("data-lm-suppress-shortcuts", true));
 
 	function showMessages(state, before) {
 		const ids = known(state.msgs);
@@ -1070,7 +1070,7 @@ function render({ model, el: host }) {
 	view.show = (state, before) => {
 		if (!state.live) return;
 		root.classList.add("nbc-live");
-				if (state.chat !== before.chat || state.models !== before.models) header.update(state);
+		if (state.chat !== before.chat || state.models !== before.models) header.update(state);
 		if (state.msgs !== before.msgs) showMessages(state, before);
 		if (state.chat !== before.chat) for (const item of items.values()) item.refresh();
 		if (state.pending !== before.pending) showPending(state);
