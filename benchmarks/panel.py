@@ -25,8 +25,12 @@ from nbchat.widget.session import Session
 
 PARAGRAPH = (
     "Some **bold** words, `code` and a [link](https://example.org) in a sentence of some length. "
-    "Another one follows.\n\n```python\nfor row in rows:\n    print(row)\n```\n\n"
-    "| city | pairs |\n|---|---|\n| Oslo | 3 |\n| Rome | 6 |\n\n"
+    "Another one follows, which says what the numbers mean and where they are from. "
+    * 3
+    + "\n\n- a first point that is made in a few words\n- a second one, no longer than that\n\n"
+    + "```python\nfor row in rows:\n    print(row)\n```\n\n"
+    + "Then the answer goes on in plain words, as answers do, until it comes to an end. " * 4
+    + "\n\n| city | pairs |\n|---|---|\n| Oslo | 3 |\n| Rome | 6 |\n\n"
 )
 
 

@@ -29,6 +29,7 @@ from nbchat.render.transcript import (
 
 Block = dict[str, Any]
 RESULT_LIMIT = 20_000  # characters
+ASTRAL = re.compile("[\U00010000-\U0010ffff]")  # two characters to JavaScript
 UNSEEN = re.compile(f"{CONTROLS.pattern}|{SURROGATES.pattern}")
 WITHOUT_RESULT = {"pending": "running", "complete": "proposed"}
 
@@ -182,6 +183,24 @@ def joined_row(row: ToolRow, known: ToolRow | None) -> ToolRow:
         question=known.question,
         duration_ms=known.duration_ms,
     )
+
+
+def growth(old: Sequence[Block], new: Sequence[Block], first: int | None) -> Block | None:
+    """How the last block's HTML grew: `keep` so much of it, then `html`, and maybe `more` blocks.
+
+    None where anything else changed, or where the page counts characters otherwise.
+    """
+    if first is None or first != len(old) - 1 or first >= len(new):
+        return None
+    if old[first]["kind"] != "text" or new[first]["kind"] != "text":
+        return None
+    before, after = old[first]["html"], new[first]["html"]
+    pairs = enumerate(zip(before, after, strict=False))
+    keep = next((at for at, (a, b) in pairs if a != b), min(len(before), len(after)))
+    if ASTRAL.search(after, 0, keep):
+        return None
+    more = list(new[first + 1 :])
+    return {"keep": keep, "html": after[keep:], **({"more": more} if more else {})}
 
 
 def changed_from(old: Sequence[Block], new: Sequence[Block]) -> int | None:

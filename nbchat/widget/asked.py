@@ -34,7 +34,6 @@ FIELDS: dict[str, dict[str, type]] = {
     "attach": {"rid": str, "name": str, "type": str},
     "figure": {"rid": str},
     "unattach": {"id": str},
-    "insert": {"rid": str, "code": str},
 }
 UNSAID = {"have": -1, "note": "", "always": False, "type": "", "query": "", "rid": ""}
 

@@ -17,7 +17,7 @@ from nbchat.engine.watching import TurnBegun, TurnEnded, watch
 from nbchat.errors import NbchatError
 from nbchat.events import ApprovalEvent, RetryEvent, ToolEndEvent, ToolStartEvent
 from nbchat.messages import Message
-from nbchat.render.blocks import approval_nonce, changed_from, message_blocks
+from nbchat.render.blocks import approval_nonce, changed_from, growth, message_blocks
 from nbchat.render.live import LiveAnswer, repaint_due
 from nbchat.render.plain import clean, one_line
 from nbchat.store.chats import load_chat_row
@@ -37,7 +37,7 @@ T = TypeVar("T")
 RIDS = 1_000  # of the page's last wishes, each of which is done once
 PAGE = 50  # messages of a snapshot
 NEEDS_APPROVAL = "needs approval"
-TICK_S = 0.08
+TICK_S = 0.12  # between two looks of an answer that grows
 LOOK_S = 1.0  # how often the file is looked at for what other processes wrote
 
 
@@ -220,7 +220,6 @@ class Session:
             more=self.first > 0,
             models=self._models(),
             commands=listed(self.commands),
-            hosts={"insert": False},
         )
 
     def _models(self) -> list[str]:
@@ -296,7 +295,9 @@ class Session:
             self.set_status("streaming", "Answering…")
 
     def _flush_if_due(self) -> None:
-        if self._is_dirty and repaint_due(time.monotonic(), self._painted_s, self._cost_s):
+        now_s = time.monotonic()
+        is_soon = now_s - self._painted_s < TICK_S
+        if self._is_dirty and not is_soon and repaint_due(now_s, self._painted_s, self._cost_s):
             self.flush()
 
     def flush(self) -> None:
@@ -307,7 +308,10 @@ class Session:
         start_s = time.monotonic()
         blocks = self._live_blocks()
         first = changed_from(self._sent, blocks)
-        if first is not None:
+        grown = growth(self._sent, blocks, first)
+        if grown is not None and self.messages and self.messages[-1].id == self._live_id:
+            self.tell("grow", **grown)
+        elif first is not None:
             self.tell("blk", id=self._live_id, k=first, blocks=blocks[first:])
         self._sent = blocks
         self._painted_s = time.monotonic()
@@ -325,17 +329,25 @@ class Session:
             if news.began and self.running is None:  # it was under way when this panel came
                 await self.reload()
             return
-        self.live, self.running, self._is_dirty = None, None, False
+        if self._is_dirty:
+            self.flush()
+        self.live, self.running = None, None
         before = {message.id for message in self.messages}
         self.set_status("idle")
         await self._read()
         self.tell("drop", ids=sorted(before - {message.id for message in self.messages}))
         for at in range(max(0, len(self.messages) - 2), len(self.messages)):
             after = self.messages[at - 1].id if at else None
-            self.tell("msg", msg=self.shown(self.messages[at]), after=after)
+            self.tell("msg", msg=self._without_known(self.messages[at]), after=after)
         self.tell("chat", chat=self._header)
         self.tell("said", text=self._said(news.error))
         await self._save_transcript()
+
+    def _without_known(self, message: Message) -> dict[str, Any]:
+        """The message as the page shows it, without the blocks that it has already."""
+        shown = self.shown(message)
+        is_known = message.id == self._live_id and shown["blocks"] == self._sent
+        return shown | ({"blocks": None} if is_known else {})
 
     def _said(self, error: BaseException | None) -> str:
         if error is not None:

@@ -287,15 +287,10 @@ async def unattach(session: "Session", op: Op) -> None:
     await session.tell_chips("")
 
 
-async def insert(session: "Session", op: Op) -> None:
-    """No kernel can put a cell into a notebook that is not running one: the page copies it."""
-    session.tell("insert", rid=op.rid, ok=False, text=op["code"])
-
-
 WISHES: Mapping[str, Wish] = {
     "send": send, "retry": retry, "edit": edit, "decide": decide, "older": older,
     "switch": switch, "fork": fork, "drop": drop, "rate": rate, "model": model,
     "list": list_chats, "open": open_chat, "new": new, "rename": rename, "pin": pin,
     "delete": delete, "names": names, "draft": draft, "attach": attach, "figure": figure,
-    "unattach": unattach, "insert": insert,
+    "unattach": unattach,
 }  # fmt: skip

@@ -22,7 +22,7 @@ from nbchat.events import (
     ToolStartEvent,
 )
 from nbchat.messages import Message, Text, ToolCall, ToolResult
-from nbchat.render.blocks import approval_nonce, changed_from, message_blocks
+from nbchat.render.blocks import approval_nonce, changed_from, growth, message_blocks
 from nbchat.render.live import LiveAnswer
 from nbchat.render.plain import CONTROLS
 
@@ -42,6 +42,31 @@ def test_cut_anywhere_live_blocks_are_the_stored_message_s(text: str, data: st.D
 
     message = Message("m", "c", "assistant", text, parts=(Text(text),))
     assert answer.blocks() == message_blocks(message)
+
+
+@settings(deadline=None)
+@given(st.one_of(TEXT, PIECES, st.text()), st.data())
+def test_what_a_block_grew_by_makes_the_page_s_blocks_the_kernel_s(
+    text: str, data: st.DataObject
+) -> None:
+    edges = sorted({0, len(text), *data.draw(st.sets(st.integers(0, len(text))))})
+    answer = LiveAnswer(math=True)
+    here: list[dict[str, object]] = []
+
+    for start, end in pairwise(edges):
+        answer.feed(TextEvent("m", text[start:end]))
+        blocks = answer.blocks()
+        first = changed_from(here, blocks)
+        grown = growth(here, blocks, first)
+        if grown is not None:
+            # as JavaScript counts
+            units = str(here[-1]["html"]).encode("utf-16-le", "surrogatepass")
+            kept = units[: 2 * grown["keep"]].decode("utf-16-le", "surrogatepass")
+            here[-1:] = [{"kind": "text", "html": kept + grown["html"]}, *grown.get("more", [])]
+        elif first is not None:
+            here[first:] = blocks[first:]
+
+        assert here == blocks
 
 
 def test_each_top_level_block_of_the_text_is_a_block() -> None:

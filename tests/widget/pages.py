@@ -85,6 +85,10 @@ class Page:
             case "blk":
                 message = next(m for m in self.messages if m["id"] == told["id"])
                 message["blocks"] = message["blocks"][: told["k"]] + told["blocks"]
+            case "grow":
+                block = self.messages[-1]["blocks"][-1]
+                html = block["html"][: told["keep"]] + told["html"]
+                self.messages[-1]["blocks"][-1:] = [{**block, "html": html}, *told.get("more", [])]
             case "drop":
                 self.messages = [m for m in self.messages if m["id"] not in told["ids"]]
             case "older":
@@ -99,6 +103,8 @@ class Page:
     def _put(self, message: dict[str, Any], after: str | None) -> None:
         ids = [m["id"] for m in self.messages]
         if message["id"] in ids:
+            if message["blocks"] is None:
+                message["blocks"] = self.messages[ids.index(message["id"])]["blocks"]
             self.messages[ids.index(message["id"])] = message
             return
         at = ids.index(after) + 1 if after in ids else 0

@@ -66,11 +66,12 @@ test("blocks that leave a hole, or of an unknown message, ask for a snap", () =>
   assert.equal(reduce(live(), { op: "blk", s: 1, id: "a", k: 0, blocks: [] }).lost, true);
 });
 
-test("a tool row is found by its key", () => {
-  const start = live([{ ...said("a", ""), blocks: [{ key: "k1", status: "running" }, { key: "k2", status: "running" }] }]);
-  const part = { op: "part", s: 1, id: "a", key: "k2", block: { key: "k2", status: "ok" } };
-  assert.deepEqual(reduce(start, part).msgs[0].blocks.map((b) => b.status), ["running", "ok"]);
-  assert.equal(reduce(start, { ...part, key: "k3" }).lost, true);
+test("a block that grows keeps its beginning, and another kind of block asks for a snap", () => {
+  const start = live([said("b", ""), { ...said("a", ""), blocks: [{ kind: "text", html: "<p>One</p>" }, { kind: "text", html: "<p>Tw</p>" }] }]);
+  const grow = { op: "grow", s: 1, keep: 5, html: "o.</p>", more: [{ kind: "text", html: "<hr>" }] };
+  assert.deepEqual(reduce(start, grow).msgs[1].blocks.map((b) => b.html), ["<p>One</p>", "<p>Two.</p>", "<hr>"]);
+  assert.equal(reduce(start, grow).msgs[1].blocks[0], start.msgs[1].blocks[0], "a finished block is the same object");
+  assert.equal(reduce(live([{ ...said("a", ""), blocks: [{ kind: "tool" }] }]), grow).lost, true);
 });
 
 test("older messages come before the others, each once", () => {

@@ -10,13 +10,13 @@ const SILENCE = 5000;
 
 // The store, without a page ----
 
-const REPLIES = new Set(["ack", "err", "list", "names", "said", "insert"]);
+const REPLIES = new Set(["ack", "err", "list", "names", "said"]);
 const IDLE = { state: "idle", text: "", since: null };
 
 export function fresh() {
 	return {
 		s: -1, live: false, lost: true, chat: null, status: IDLE, skew: 0, msgs: [],
-		more: false, models: [], commands: [], hosts: {}, chips: [], tokens: 0, pending: [], gone: "",
+		more: false, models: [], commands: [], chips: [], tokens: 0, pending: [], gone: "",
 	};
 }
 
@@ -32,10 +32,10 @@ export function reduce(state, m, now = Date.now()) {
 }
 
 function snap(state, m) {
-	const { s, chat, msgs, more, status = IDLE, models = [], commands = [], hosts = {} } = m;
+	const { s, chat, msgs, more, status = IDLE, models = [], commands = [] } = m;
 	const other = state.chat && state.chat.id !== chat.id;
 	const pending = other ? [] : unsaid(state.pending, msgs, known(state.msgs));
-	return { ...state, s, chat, msgs, more, status, models, commands, hosts, pending, live: true, lost: false, gone: "" };
+	return { ...state, s, chat, msgs, more, status, models, commands, pending, live: true, lost: false, gone: "" };
 }
 
 const known = (msgs) => new Set(msgs.map((msg) => msg.id));
@@ -62,7 +62,7 @@ function changed(state, id, change) {
 const replaced = (list, at, value) => list.map((old, i) => (i === at ? value : old));
 
 function placed(state, { msg, after }) {
-	if (state.msgs.some((m) => m.id === msg.id)) return changed(state, msg.id, () => msg);
+	if (state.msgs.some((m) => m.id === msg.id)) return changed(state, msg.id, (old) => ({ ...msg, blocks: msg.blocks || old.blocks }));
 	const pending = unsaid(state.pending, [msg], new Set());
 	const at = after == null ? -1 : state.msgs.findIndex((m) => m.id === after);
 	if (at < 0 && state.msgs.length && (after != null || state.more)) return lost(state);
@@ -81,9 +81,9 @@ const ACTS = {
 	msg: placed,
 	blk: (state, m) => changed(state, m.id, (msg) =>
 		m.k > msg.blocks.length ? null : { ...msg, blocks: msg.blocks.slice(0, m.k).concat(m.blocks) }),
-	part: (state, m) => changed(state, m.id, (msg) => {
-		const at = msg.blocks.findIndex((block) => block.key === m.key);
-		return at < 0 ? null : { ...msg, blocks: replaced(msg.blocks, at, m.block) };
+	grow: (state, m) => changed(state, state.msgs.at(-1)?.id, (msg) => {
+		const at = msg.blocks.length - 1, html = msg.blocks[at]?.html;
+		return html && { ...msg, blocks: replaced(msg.blocks, at, { ...msg.blocks[at], html: html.slice(0, m.keep) + m.html }).concat(m.more || []) };
 	}),
 	drop: (state, m) => ({ ...state, msgs: state.msgs.filter((msg) => !m.ids.includes(msg.id)) }),
 	older: (state, m) => {
@@ -293,7 +293,7 @@ const ICONS = {
 	down: "M11 8.5 8.5 13.5c-1.5 0-1.5-1-1-4h-4l1-6.5H11zM13.5 8.5H11V3h2.5z", note: "M2.5 3h11v8H7l-3 2.5V11H2.5z",
 	clip: "M12.5 7.5 7.7 12.3a3 3 0 0 1-4.2-4.2l5-5a2 2 0 0 1 2.8 2.8l-4.8 4.8a1 1 0 0 1-1.4-1.4l4.2-4.2",
 	figure: "M2.5 2.5v11h11M5 10.5l2.5-3.5 2 2L13 4.5", chats: "M2.5 4h11M2.5 8h11M2.5 12h7",
-	cell: "M2.5 3.5h11v9h-11zM8 6v4M6 8h4", close: "M4 4l8 8M12 4l-8 8", pin: "M6 2.5h4l-.5 4 2 2.5h-7l2-2.5zM8 9v4.5",
+	close: "M4 4l8 8M12 4l-8 8", pin: "M6 2.5h4l-.5 4 2 2.5h-7l2-2.5zM8 9v4.5",
 	left: "M9.5 4 5.5 8l4 4", right: "M6.5 4l4 4-4 4", check: "M3.5 8.5l3 3 6-7",
 };
 
@@ -406,18 +406,17 @@ function chipList(chips, label, remove) {
 	}));
 }
 
-function codeBox(view, pre, insert) {
+function codeBox(view, pre) {
 	const code = () => pre.textContent.replace(/\n$/, "");
 	const box = h("div.code");
 	pre.replaceWith(box);
 	pre.tabIndex = 0;
-	box.append(pre, h("div.code-bar",
-		insert && button("cell", "Insert into a cell", () => view.insert(code())), view.copyButton("Copy code", code)));
+	box.append(pre, h("div.code-bar", view.copyButton("Copy code", code)));
 }
 
 function rich(view, node, html) {
 	fill(node, html);
-	for (const pre of node.querySelectorAll("pre")) codeBox(view, pre, view.store.state.hosts.insert);
+	for (const pre of node.querySelectorAll("pre")) codeBox(view, pre);
 	for (const table of node.querySelectorAll("table")) {
 		const box = h("div.scroll", { tabindex: "0", role: "group", label: "Table" });
 		table.replaceWith(box);
@@ -846,10 +845,6 @@ function render({ model, el: host }) {
 		});
 		return node;
 	};
-	view.insert = (code) => store.ask("insert", { code }, async (reply) => {
-		if (reply.ok) view.announce("Inserted into a cell.");
-		else if (reply.op === "insert" && (await copyText(root, code))) store.say("This host cannot insert cells: the code is copied.");
-	});
 
 	view.chats = button("chats", "Chats", () => drawer.toggle(), { "aria-expanded": "false" });
 	const drawer = makeDrawer(view);
