@@ -62,6 +62,7 @@ def test_functions_pass_exactly_the_parameters_of_their_questions(mixed):
     answered = {
         "chats": nbchat.list_chats(store=mixed),
         "messages": chat.messages(as_frame=True),
+        "feedback": chat.feedback(),
         "search": nbchat.search("first", store=mixed),
         "usage": nbchat.stats("metadata.user_id", store=mixed),
         "usage_in_all": nbchat.stats(store=mixed),

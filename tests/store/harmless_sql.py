@@ -25,8 +25,8 @@ QUESTIONS = {
     "select count(*) from (unpivot (select 1 as a, 2 as b) on a, b)": 2,
     "select count(*) from (pivot messages on role in ('user') using count(*))": 2,
     "select count(*) from (show tables) where name = 'messages'": 1,
-    "select count(*) from (describe chats)": 11,
-    "select count(*) from (summarize chats)": 11,
+    "select count(*) from (describe chats)": 12,
+    "select count(*) from (summarize chats)": 12,
     "select list_sum(list_transform([1, 2], lambda x: x + 1))": 5,
     # every part of a SELECT
     "select row_number() over (order by seq) from messages qualify seq = 2": 2,
@@ -91,7 +91,7 @@ QUESTIONS = {
     "select count(*) from messages where content like '%copy that%'": 1,
     # what there is
     "select count(*) from (show all tables) where name = 'chats'": 1,
-    "select count(*) from duckdb_columns() where table_name = 'chats'": 11,
+    "select count(*) from duckdb_columns() where table_name = 'chats'": 12,
     "select count(*) from information_schema.tables where table_name = 'chats'": 1,
     "select column_name from (describe select 1 as a)": "a",
 }  # fmt: skip
