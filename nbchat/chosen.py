@@ -23,7 +23,7 @@ from nbchat.options import (
 )
 from nbchat.providers import split_model
 from nbchat.store import Store
-from nbchat.store.chats import archive_chat, merge_metadata, pin_chat, update_chat
+from nbchat.store.chats import ChatRow, archive_chat, merge_metadata, pin_chat, update_chat
 from nbchat.store.values import hide
 from nbchat.tools import by_name
 
@@ -129,6 +129,20 @@ class Chosen(Hooked):
     def _archive(self, archived: bool) -> Self:
         self.store.transact(lambda cursor: archive_chat(cursor, self.id, archived=archived))
         return self
+
+    def _follow(self, row: ChatRow) -> None:
+        """Be what another object of the chat has stored; an agent's class says for itself.
+
+        Another provider drops this object's key and address, as `with_model` does.
+        """
+        self.name = row.name
+        if self._own.configure is not None:
+            return
+        if row.provider != self.provider:
+            self._own.key, self._own.said_url = None, False
+            self._settings = ChatSettings.of_json(row.settings)
+        self.model, self.provider = row.model, row.provider
+        self.instructions, self.metadata = row.instructions, row.metadata
 
     def pin(self) -> Self:
         """Have `list_chats()` show the chat above those that are not pinned."""

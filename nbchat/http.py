@@ -116,7 +116,7 @@ def fetch(url: str, limit: int) -> bytes:
 
     Follows a few redirects, and stops at `limit` bytes and a bit.
     """
-    data = b""
+    data = bytearray()
     try:
         with httpx.stream("GET", url, follow_redirects=True, timeout=FETCH_S) as answer:
             if not answer.is_success:
@@ -127,7 +127,7 @@ def fetch(url: str, limit: int) -> bytes:
                     break
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ConfigError(f"{url!r} could not be fetched ({type(error).__name__}).") from error
-    return data
+    return bytes(data)
 
 
 def get_json(url: str, timeout_s: float) -> Any:

@@ -1,4 +1,4 @@
-"""Images that a tool returned: figures, pictures and image bytes become bytes with a type.
+"""Figures, pictures and image bytes become bytes with a type: of tools and of people.
 
 No plotting or imaging library is imported: a value is asked in the way its library answers.
 """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from nbchat.messages import Message
-from nbchat.render.plain import clean, clip, escaped, joined
+from nbchat.render.plain import clean, clip, escaped, joined, one_line
 from nbchat.render.transcript import FAINT, framed, message_pieces, plain_message, render_note
 
 WHO = {"user": "User", "assistant": "Assistant"}
@@ -18,55 +18,30 @@ HTML_LIMIT = 200_000  # characters of one message's HTML; a longer one is shown 
 PLAIN_LIMIT = 20_000  # characters of one message's text
 
 
-def render_conversation(
-    messages: Sequence[Message],
-    *,
-    title: str,
-    model: str = "",
-    footer: str = "",
-    store_path: str = "",
-    limit: int = MESSAGES,
-) -> str:
-    """The chat's last messages as safe HTML, at most `limit` of them and 1 MB.
+def render_conversation(messages: Sequence[Message], *, title: str, store_path: str = "") -> str:
+    """The chat's last messages as safe HTML, at most 200 of them and 1 MB.
 
-    `footer` is the last line, `store_path` where the messages are that are not shown.
+    `store_path` is where the messages are that are not shown.
     """
-    shown = last_shown(messages, render_entry, limit)
+    shown = last_shown(messages, render_entry)
     earlier = earlier_of(len(messages) - len(shown), store_path)
-    pieces = [f"<div><strong>{escaped(joined([title, model]))}</strong></div>"]
-    pieces += [render_note(earlier)] if earlier else []
-    pieces += [*shown, *([render_note(footer)] if footer else [])]
-    return framed(pieces)
+    head = f"<div><strong>{escaped(one_line(title, 200))}</strong></div>"
+    return framed([head, *([render_note(earlier)] if earlier else []), *shown])
 
 
-def plain_conversation(
-    messages: Sequence[Message],
-    *,
-    title: str,
-    model: str = "",
-    footer: str = "",
-    store_path: str = "",
-    limit: int = MESSAGES,
-) -> str:
+def plain_conversation(messages: Sequence[Message], *, title: str, store_path: str = "") -> str:
     """The same as text; each message is cut after 20,000 characters."""
-    shown = last_shown(messages, plain_entry, limit)
+    shown = last_shown(messages, plain_entry)
     earlier = earlier_of(len(messages) - len(shown), store_path)
-    pieces = [
-        joined([title, model]),
-        f"[{clean(earlier)}]" if earlier else "",
-        *shown,
-        clean(footer),
-    ]
-    return "\n\n".join(piece for piece in pieces if piece)
+    note = [f"[{clean(earlier)}]"] if earlier else []
+    return "\n\n".join([one_line(title, 200), *note, *shown])
 
 
-def last_shown(
-    messages: Sequence[Message], entry_of: Callable[[Message], str], limit: int
-) -> list[str]:
+def last_shown(messages: Sequence[Message], entry_of: Callable[[Message], str]) -> list[str]:
     """The entries of the last messages, in order, as many as the bounds let in."""
     entries: list[str] = []
     size = 0
-    for message in reversed(messages[-limit:] if limit > 0 else []):
+    for message in reversed(messages[-MESSAGES:]):
         entry = entry_of(message)
         size += len(entry.encode(errors="replace"))
         if size > SIZE:

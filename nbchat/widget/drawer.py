@@ -18,7 +18,8 @@ MOST = 200
 
 def rows(store: Store, query: str, here: str) -> list[dict[str, Any]]:
     """The chats, the pinned and the latest first; with words only those where they are found."""
-    frame = usage.chats(store, archived=False, metadata=None, limit=None).astype(object)
+    limit = None if query.strip() else MOST
+    frame = usage.chats(store, archived=False, metadata=None, limit=limit).astype(object)
     listed = frame.where(frame.notna(), None).to_dict("records")
     snippets = found(store, query) if query.strip() else None
     if snippets is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nbchat.engine.loop import engine_loop, in_thread, submit
 from nbchat.engine.watching import TurnBegun, TurnEnded, watch
 from nbchat.errors import NbchatError
-from nbchat.events import ApprovalEvent, RetryEvent, ToolEndEvent, ToolStartEvent
+from nbchat.events import ApprovalEvent, DoneEvent, RetryEvent, ToolEndEvent, ToolStartEvent
 from nbchat.messages import Message
 from nbchat.render.blocks import approval_nonce, changed_from, growth, message_blocks
 from nbchat.render.live import LiveAnswer, repaint_due
@@ -26,7 +26,7 @@ from nbchat.widget.asked import Op, parse_op
 from nbchat.widget.attached import Attached
 from nbchat.widget.commands import Command, listed
 from nbchat.widget.saved import SavedTranscript
-from nbchat.widget.shown import shown_message, title_of
+from nbchat.widget.shown import shown_message, stored_blocks, title_of
 from nbchat.widget.wishes import WISHES, header
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ T = TypeVar("T")
 
 RIDS = 1_000  # of the page's last wishes, each of which is done once
 PAGE = 50  # messages of a snapshot
-NEEDS_APPROVAL = "needs approval"
 TICK_S = 0.12  # between two looks of an answer that grows
 LOOK_S = 1.0  # how often the file is looked at for what other processes wrote
 
@@ -112,6 +111,11 @@ class Session:
     def title_for(self, messages: Sequence[Message]) -> str:
         """What the chat is called."""
         return title_of(self.chat.name, messages[0].content if messages else "")
+
+    @property
+    def is_answered_elsewhere(self) -> bool:
+        """Whether a turn of another process is pending; what was decided lets it go on there."""
+        return bool(self.messages) and self.messages[-1].status == "pending"
 
     def _stop_others(self) -> None:
         """A turn that another Chat object asked is shown here, so it can be stopped here."""
@@ -198,7 +202,7 @@ class Session:
             head = messages[-1].id if messages else None
             around = chat.store.read(lambda cursor: load_surroundings(cursor, chat.id, head))
             mark = chat.store.read(lambda cursor: marker(cursor, chat.id))
-            waiting = chat.approvals() if messages and messages[-1].status != "pending" else []
+            waiting = chat.approvals()
             top = header(chat, self.title_for(messages), around.context_tokens)
             return messages, around, mark, waiting, top
 
@@ -258,10 +262,11 @@ class Session:
         linear = not self.messages or news.user.parent_id == self.messages[-1].id
         self.running, self._live_id = news.running, news.assistant.id
         self.live, self._sent = LiveAnswer(math=True), []
-        self._before = blocks_before(news.assistant) if goes_on else []
+        self._before = []
         rid = self.asked.pop(news.running, None)
         if goes_on or not linear:
             await self._read()
+            self._before = blocks_before(news.assistant, self.around) if goes_on else []
             self.first = min(self.first, max(0, len(self.messages) - 1))
             if rid:
                 self.tell("ack", rid=rid)
@@ -280,7 +285,9 @@ class Session:
             return
         self.live.feed(event)
         self._is_dirty = True
-        if isinstance(event, ApprovalEvent):
+        if isinstance(event, DoneEvent):
+            self._before = []  # its message has all of the turn
+        elif isinstance(event, ApprovalEvent):
             self.approvals[event.call_id] = approval_nonce(event.call_id, event.arguments)
             self.set_status("approval", f"{one_line(event.name, 60)} needs your approval")
             self.tell("said", text=f"The tool {one_line(event.name, 60)} needs your approval.")
@@ -395,18 +402,17 @@ def status(state: str, text: str = "", since: float | None = None) -> dict[str, 
     return {"state": state, "text": text, "since": since}
 
 
-def blocks_before(message: Message) -> list[dict[str, Any]]:
-    """What a turn that goes on has shown already; calls without a result are told anew."""
-    blocks = message_blocks(message)
-    return [block for block in blocks if block.get("status") not in ("no result", NEEDS_APPROVAL)]
+def blocks_before(message: Message, around: Surroundings) -> list[dict[str, Any]]:
+    """What a turn that goes on has shown already; calls that had no result then are told anew."""
+    pairs = zip(message_blocks(message), stored_blocks(message, around), strict=True)
+    return [known for then, known in pairs if then.get("status") != "running"]
 
 
 def take_over(chat: "Chat") -> None:
-    """Have the object know what another one chose; an agent's class says for itself."""
+    """Have the object know what another one chose."""
     row = chat.store.read(lambda cursor: load_chat_row(cursor, chat.id))
-    if row is not None and chat._own.configure is None:
-        chat.name, chat.model, chat.provider = row.name, row.model, row.provider
-        chat.instructions = row.instructions
+    if row is not None:
+        chat._follow(row)
 
 
 def stamp(path: str) -> Any:

@@ -4,7 +4,6 @@ Pure: messages and numbers in, plain dicts out. HTML is made by the one renderin
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from nbchat.messages import Message, text_of
@@ -62,11 +61,6 @@ def sibling_place(id_: str, family: Sequence[str]) -> JSONObject | None:
     return {"at": family.index(id_) + 1, "of": len(family), "ids": list(family)}
 
 
-def shown_waiting(message: Message, around: Surroundings) -> JSONObject:
-    """The placeholder of an answer that has not begun."""
-    return shown_message(replace(message, status="pending"), around, [])
-
-
 def title_of(name: str | None, first: str = "") -> str:
     """What the chat is called: its name, else the beginning of its first question."""
     return one_line(name or first, TITLE) or UNNAMED
@@ -86,22 +80,19 @@ def header_of(
         "id": id_,
         "title": title,
         "model": model,
-        "tokens": tokens_in_words(used.get("input_tokens"), used.get("output_tokens")),
+        "tokens": tokens_in_words(used),
         "cost": cost_in_words(used),
         "context": {"used": context, "limit": limit, "text": context_in_words(context, limit)},
-        "branchable": True,
     }
 
 
-def tokens_in_words(input_tokens: int | None, output_tokens: int | None) -> str:
-    """Tokens in and out; '' when nobody knows either."""
-    if input_tokens is None and output_tokens is None:
+def tokens_in_words(used: Mapping[Any, Any]) -> str:
+    """Tokens in and out; '' before the first request, or when nobody knows either."""
+    counts = [used.get("input_tokens"), used.get("output_tokens")]
+    if not used.get("requests") or counts == [None, None]:
         return ""
-    words = [
-        "? in" if input_tokens is None else f"{input_tokens:,} in",
-        "? out" if output_tokens is None else f"{output_tokens:,} out",
-    ]
-    return " / ".join(words)
+    went_in, came_out = ("?" if count is None else f"{count:,}" for count in counts)
+    return f"{went_in} in / {came_out} out"
 
 
 def cost_in_words(used: Mapping[Any, Any]) -> str:

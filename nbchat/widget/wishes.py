@@ -64,7 +64,9 @@ async def ask(session: "Session", op: Op, text: str) -> None:
 def follow(session: "Session", op: Op, stream: Any) -> None:
     """Remember who asked: the turn's events come by themselves."""
     session.asked[stream.running] = op.rid
-    session.streams[stream.running] = stream
+    # a stream that nobody holds stops its turn; one of a chat left meanwhile ends untold
+    held = {run: kept for run, kept in session.streams.items() if not run.outcome.done()}
+    session.streams = {**held, stream.running: stream}
 
 
 async def retry(session: "Session", op: Op) -> None:
@@ -90,7 +92,8 @@ async def decide(session: "Session", op: Op) -> None:
     else:
         await session.thread(lambda: chat.deny(call))
     session.approvals.pop(call, None)
-    if session.running is None and not await session.thread(chat.approvals):
+    runs = session.running is not None or session.is_answered_elsewhere
+    if not runs and not await session.thread(chat.approvals):
         stream = await session.thread(lambda: chat.resume_stream(confirm="wait"))
         follow(session, op, stream)
 

@@ -17,6 +17,7 @@ What each turn is asked and answers follows from its number, so that the parent 
 """
 
 import json
+import math
 import os
 import signal
 import sys
@@ -28,6 +29,7 @@ from typing import Any
 from two_rounds import QUESTION, open_looping
 
 import nbchat
+from nbchat.engine import turn
 from nbchat.exchange import Request
 from nbchat.messages import Thinking, ToolCall
 
@@ -103,7 +105,11 @@ def say(what: Any) -> None:
 
 
 def kill_at(store: nbchat.Store, number: int, when: str) -> None:
-    """Have this process killed before, inside or after its Nth transaction from now."""
+    """Have this process killed before, inside or after its Nth transaction from now.
+
+    An answer that takes long on a busy machine must not add one that keeps its progress.
+    """
+    turn.PROGRESS_S = math.inf
     transact = store.transact
     done = 0
 

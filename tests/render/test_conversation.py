@@ -29,17 +29,15 @@ def chat_of(count: int, text: str = "said") -> list[Message]:
     ]
 
 
-def test_roles_title_model_and_footer_are_said() -> None:
-    known = {"title": "Trip", "model": "p/m", "footer": "2 messages"}
-
-    text = plain_conversation(chat_of(2), **known)
+def test_title_and_roles_are_said() -> None:
+    text = plain_conversation(chat_of(2), title="Trip")
 
     assert text == (
-        "Trip · p/m\n\nUser · 2026-01-02 00:00:00 UTC:\nsaid 0.\n\n"
-        "Assistant · 2026-01-02 00:00:00 UTC:\nsaid 1.\n\n2 messages"
+        "Trip\n\nUser · 2026-01-02 00:00:00 UTC:\nsaid 0.\n\n"
+        "Assistant · 2026-01-02 00:00:00 UTC:\nsaid 1."
     )
-    page = Page(render_conversation(chat_of(2), **known))
-    for piece in ("Trip · p/m", "User", "said 0.", "Assistant", "said 1.", "2 messages"):
+    page = Page(render_conversation(chat_of(2), title="Trip"))
+    for piece in ("Trip", "User", "said 0.", "Assistant", "said 1."):
         assert piece in page.text
 
 
@@ -101,7 +99,7 @@ def test_an_empty_chat_has_its_title() -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_no_attack_comes_through_a_conversation(attack: str) -> None:
-    known = {"title": attack, "model": attack, "footer": attack, "store_path": attack, "limit": 2}
+    known = {"title": attack, "store_path": attack}
     messages = hostile_messages(attack)
 
     assert Page(render_conversation(messages, **known)).faults == []

@@ -575,9 +575,6 @@ function messageItem(view, first) {
 		const fork = button("fork", "Fork to a new chat", () => ask("fork"));
 		bar.append(nav, editing, fork, copy, twoStep("Delete this turn", () => ask("drop")));
 		refresh = () => {
-			const free = store.state.chat?.branchable !== false;
-			show(editing, free);
-			show(fork, free);
 			show(nav, msg.sib && msg.sib.of > 1);
 			if (!msg.sib) return;
 			put(place, `${msg.sib.at}/${msg.sib.of}`);
@@ -599,7 +596,6 @@ function messageItem(view, first) {
 		const regenerate = button("retry", "Regenerate", () => ask("retry"));
 		bar.append(copy, regenerate, up, down, noteButton, foot);
 		refresh = () => {
-			show(regenerate, store.state.chat?.branchable !== false);
 			up.setAttribute("aria-pressed", msg.rating === 1);
 			down.setAttribute("aria-pressed", msg.rating === -1);
 			noteButton.classList.toggle("nbc-on", !!msg.note_text);
