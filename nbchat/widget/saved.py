@@ -12,6 +12,12 @@ from nbchat.messages import Message
 from nbchat.render.conversation import plain_conversation, render_conversation
 from nbchat.store.identity import new_id
 
+# where no kernel revives the panel, JupyterLab says so in red above what was said
+HIDE_ERROR = (
+    "<style>.jp-OutputArea-child:has(+ .jp-OutputArea-child .nbchat-static)"
+    ":has(> .jupyter-widgets):not(:has(.nbc)){display:none}</style>"
+)
+
 
 class SavedTranscript:
     """One output of the cell that showed the panel; nothing where no notebook is."""
@@ -39,6 +45,6 @@ def _publish(place: str, bundle: dict[str, str], *, update: bool) -> None:
 
 def _bundle(messages: list[Message], title: str, store_path: str) -> dict[str, str]:
     return {
-        "text/html": render_conversation(messages, title=title, store_path=store_path),
+        "text/html": HIDE_ERROR + render_conversation(messages, title=title, store_path=store_path),
         "text/plain": plain_conversation(messages, title=title, store_path=store_path),
     }

@@ -42,7 +42,9 @@ class PanelView:
         expect(self.messages).to_contain_text(list(texts))
 
     def is_idle(self) -> None:
-        """Wait until nothing runs."""
+        """Wait until the last message has ended, and nothing runs."""
+        copy = self.messages.last.get_by_role("button", name="Copy message", exact=True)
+        expect(copy).to_be_attached()
         expect(self.button("Stop")).to_be_hidden()
 
 
