@@ -34,20 +34,25 @@ SHAPES = (
 
 @dataclass(frozen=True, slots=True)
 class GrammarChat(OpenAIChat):
-    """The wire; `strict` also forces the arguments, which a server may find too much."""
+    """The wire; `strict` also forces the arguments, which a server may find too much.
+
+    A small model may never end by itself: `default_max_tokens` ends it where nobody set a limit.
+    """
 
     name: str = "grammar_chat"
     carries_files: bool = False
+    default_max_tokens: int | None = None
     strict: bool = True
 
     def render_request(self, request: Request) -> Rendered:
         """The JSON body for this request; raises ConfigError where it must use an unknown tool."""
         settings, tools = request.settings, request.tools
+        max_tokens = settings.max_tokens or self.default_max_tokens
         plain = replace(
             request,
             messages=tuple(self._spelled(request)),
             tools=(),
-            settings=replace(settings, tool_choice=None),
+            settings=replace(settings, tool_choice=None, max_tokens=max_tokens),
         )
         if settings.tool_choice == "none":
             tools = ()

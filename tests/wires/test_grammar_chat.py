@@ -15,6 +15,7 @@ from written_streams import CHAT_PLAIN, CHAT_STREAM, chunk, piece, sse
 from nbchat.errors import BadRequest, BrokenStream, ConfigError, ContextTooLong, ProviderError
 from nbchat.exchange import Reply, Request, Settings, ToolSpec, Usage
 from nbchat.messages import Message, Part, Text, Thinking, ToolCall, ToolResult
+from nbchat.providers import find_provider
 from nbchat.wires import UNAVAILABLE
 from nbchat.wires.grammar_chat import GrammarChat
 from nbchat.wires.openai_chat import OpenAIChat
@@ -130,6 +131,16 @@ def test_without_tools_it_is_chat_completions(choice: str | None, stream: bool) 
     rest: dict[str, Any] = {"instructions": "Be brief.", "stream": stream}
     sent = body(*messages, settings=Settings(0.5, 9, tool_choice=choice), tools=(), **rest)
     assert sent == body(*messages, wire=CHAT, settings=Settings(0.5, 9), tools=(), **rest)
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(None, 1024), (7, 7), (2000, 2000)])
+def test_an_answer_of_the_embedded_model_ends_even_where_nobody_set_a_limit(
+    asked: int | None, sent: int
+) -> None:
+    settings_ = Settings(max_tokens=asked)
+    request = Request("local", "m", (user("hello"),), settings=settings_)
+
+    assert find_provider("local").wire.render_request(request).body["max_tokens"] == sent
 
 
 def test_a_choice_of_no_tools_says_nothing_about_them() -> None:
