@@ -309,7 +309,7 @@ def test_a_chat_has_no_keys_of_the_store(mixed, by):
         chat.stats(by)
 
 
-@pytest.mark.parametrize("time", ["soon", "2026-13-01", 5, object()], ids=repr)
+@pytest.mark.parametrize("time", ["soon", "2026-13-01", 5, object()])
 def test_what_is_no_time_is_refused(mixed, time):
     with pytest.raises(nbchat.ConfigError, match="is not a time"):
         nbchat.stats(store=mixed, since=time)

@@ -116,7 +116,6 @@ def test_a_respond_function_never_answers_for_another_provider(store: nbchat.Sto
         {"api_key": 5},
         {"tools": print},
     ],
-    ids=str,
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_stored(
     store: nbchat.Store, options: dict[str, Any]

@@ -13,7 +13,7 @@ HERE = socket.gethostname()
 @pytest.mark.parametrize(
     ("owner", "alive"),
     [
-        (this_owner(), True),
+        pytest.param(this_owner(), True, id="this process"),
         (None, False),
         (f"{HERE} 4194999 12@boot", False),
         (f"{HERE} 1 12@another-boot", False),

@@ -235,7 +235,6 @@ async def waits(x: int) -> int:
         (functools.partial(google, days=2), "google", False),
         (functools.partial(waits), "waits", True),
     ],
-    ids=repr,
 )
 def test_whatever_can_be_called_by_name_can_be_a_tool(function, name, is_async):
     made = as_tool(function)
@@ -276,9 +275,7 @@ NO_TOOLS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "value", NO_TOOLS, ids=lambda value: getattr(value, "__name__", repr(value))
-)
+@pytest.mark.parametrize("value", NO_TOOLS)
 def test_what_cannot_be_a_tool_is_said_so_in_a_sentence(value):
     with pytest.raises(nbchat.ConfigError) as refused:
         as_tool(value)
