@@ -161,29 +161,3 @@ def test_a_dropped_file_is_shown_before_it_is_sent_and_kept(open_notebook, snap)
     expect(panel.messages.first).to_contain_text("orders.csv")
     expect(chips).to_be_hidden()
     snap("panel-attached")
-
-
-def test_it_is_readable_in_the_dark(open_notebook, snap):
-    notebook = open_notebook(SETUP, "talk.panel()")
-    notebook.page.evaluate(
-        "() => globalThis.jupyterapp.commands.execute('apputils:change-theme',"
-        " {theme: 'JupyterLab Dark'})"
-    )
-    notebook.run(0, 1)
-    panel, model = panel_in(notebook), Told(notebook.folder)
-    answer = "# Title\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nx = 1\n```\n"
-    model.reply(answer, ended=True)
-    panel.send("Show me")
-    panel.is_idle()
-    expect(panel.messages.last.locator("td").first).to_be_visible()
-    snap("panel-dark")
-
-    colours = panel.messages.last.locator("h1").evaluate(
-        "(node) => [getComputedStyle(node).color, getComputedStyle(document.body)"
-        ".getPropertyValue('--jp-layout-color0')]"
-    )
-    assert min(int(n) for n in colours[0].strip("rgba()").split(",")[:3]) > 128
-    notebook.page.evaluate(
-        "() => globalThis.jupyterapp.commands.execute('apputils:change-theme',"
-        " {theme: 'JupyterLab Light'})"
-    )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from nbchat.render.highlight import COLORS
+
 HERE = Path(__file__).parent
 STATIC = HERE.parents[1] / "nbchat" / "widget" / "static"
 FORBIDDEN = [
@@ -46,3 +48,10 @@ def test_markup_goes_into_the_page_at_one_place() -> None:
 def test_the_styles_load_nothing() -> None:
     css = (STATIC / "panel.css").read_text(encoding="utf-8")
     assert not re.search(r"url\(|@import|@font-face|https?:", css)
+
+
+def test_every_colour_of_code_is_made_to_read_on_every_page() -> None:
+    styles = (STATIC / "panel.css").read_text(encoding="utf-8")
+    used = set(re.findall("#[0-9a-f]{6}", " ".join(COLORS.values())))
+
+    assert set(re.findall(r'style\*="(#[0-9a-f]{6})"\] { --nbc-hue: \1; }', styles)) == used
