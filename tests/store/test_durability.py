@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -202,13 +203,11 @@ AS_A_STRANGER = """
 
 
 @pytest.fixture
-def theirs(tmp_path_factory):
-    """A folder that belongs to nobody, where nobody may look."""
-    place = tmp_path_factory.mktemp("theirs")
-    for folder in (place.parent, place.parent.parent):
-        folder.chmod(folder.stat().st_mode | 0o055)
-    yield place
-    place.chmod(0o755)
+def theirs():
+    """A folder that belongs to nobody, where nobody may look; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="theirs-") as folder:
+        yield Path(folder)
+        Path(folder).chmod(0o755)
 
 
 def give_away(place):

@@ -2,7 +2,9 @@
 
 import os
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 from sharing import answers_of, lost_and_doubled, share
@@ -271,10 +273,7 @@ def test_a_fork_waits_for_a_transaction_of_another_thread(path, start):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
-def test_a_folder_that_cannot_be_written_is_said_so(tmp_path_factory, start):
-    place = tmp_path_factory.mktemp("theirs")
-    for folder in (place, place.parent, place.parent.parent):
-        folder.chmod(folder.stat().st_mode | 0o055)
+def test_a_folder_that_cannot_be_written_is_said_so(start):
     code = """
         import os, sys, nbchat
         nbchat.open_store(":memory:")  # loads all that a stranger may not read
@@ -285,11 +284,12 @@ def test_a_folder_that_cannot_be_written_is_said_so(tmp_path_factory, start):
         except nbchat.StoreError as error:
             print(type(error).__name__, error)
     """
-    place.chmod(0o555)
+    # pytest's own folders are closed to others
+    with tempfile.TemporaryDirectory(prefix="theirs-") as folder:
+        Path(folder).chmod(0o555)
+        out, err = start(code, Path(folder) / "chats.duckdb").communicate(timeout=60)
+        Path(folder).chmod(0o755)
 
-    out, err = start(code, place / "chats.duckdb").communicate(timeout=60)
-
-    place.chmod(0o755)
     assert err == ""
     assert out.startswith("StoreError ")
     assert "cannot be written" in out
