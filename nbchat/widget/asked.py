@@ -16,6 +16,7 @@ FIELDS: dict[str, dict[str, type]] = {
     "stop": {},
     "decide": {"call": str, "nonce": str, "ok": bool, "always": bool},
     "older": {"before": str},
+    "source": {"rid": str, "id": str},
     "retry": {"rid": str, "id": str},
     "edit": {"rid": str, "id": str, "text": str},
     "switch": {"rid": str, "id": str},

@@ -20,7 +20,10 @@ TITLE = 80
 def shown_message(
     message: Message, around: Surroundings, blocks: list[JSONObject] | None = None
 ) -> JSONObject:
-    """The message as a row of the page; `blocks` in place of its own while it is on its way."""
+    """The message as a row of the page; `blocks` in place of its own while it is on its way.
+
+    An answer goes without its source: who copies it asks for it.
+    """
     is_user = message.role == "user"
     rating, note = around.ratings.get(message.id, (0, ""))
     family = around.siblings.get(message.id, (message.id,)) if is_user else ()
@@ -37,8 +40,13 @@ def shown_message(
         "sib": sibling_place(message.id, family),
         "rating": rating,
         "note_text": clean(note),
-        "text": clean(text_of(message.parts) or message.content),
+        "text": source_of(message) if is_user else None,
     }
+
+
+def source_of(message: Message) -> str:
+    """The message's text as it was written, for copying and editing."""
+    return clean(text_of(message.parts) or message.content)
 
 
 def stored_blocks(message: Message, around: Surroundings) -> list[JSONObject]:

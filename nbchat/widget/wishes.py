@@ -106,6 +106,11 @@ async def older(session: "Session", op: Op) -> None:
     session.older(op["before"])
 
 
+async def source(session: "Session", op: Op) -> None:
+    """Send a message's text as it was written."""
+    session.tell("source", rid=op.rid, text=session.source(op["id"]))
+
+
 async def switch(session: "Session", op: Op) -> None:
     """Go on with the branch through that message."""
     chat = session.chat
@@ -295,5 +300,5 @@ WISHES: Mapping[str, Wish] = {
     "switch": switch, "fork": fork, "drop": drop, "rate": rate, "model": model,
     "list": list_chats, "open": open_chat, "new": new, "rename": rename, "pin": pin,
     "delete": delete, "names": names, "draft": draft, "attach": attach, "figure": figure,
-    "unattach": unattach,
+    "unattach": unattach, "source": source,
 }  # fmt: skip

@@ -151,3 +151,20 @@ def test_chats_are_pinned_renamed_and_deleted_in_the_drawer(open_notebook):
     notebook.run(2)
     kept = notebook.outputs(2)[0]["data"]["text/plain"]
     assert sorted(ast.literal_eval(kept)) == [["port", False], ["talk", True]]
+
+
+def test_an_answer_is_copied_as_written_and_without_a_kernel_as_shown(talk):
+    panel, model, notebook = talk
+    page = notebook.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for number in ("one", "two"):
+        model.reply(f"**{number}** here", ended=True)
+        panel.send("Say it")
+        panel.is_idle()
+    copied = "(text) => navigator.clipboard.readText().then((now) => now.trim() === text)"
+
+    panel.act(1, "Copy message")
+    page.wait_for_function(copied, arg="**one** here")
+    notebook.end_kernel()
+    panel.act(3, "Copy message")
+    page.wait_for_function(copied, arg="two here")

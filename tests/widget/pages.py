@@ -70,8 +70,16 @@ class Page:
 
     @property
     def texts(self) -> list[str]:
-        """What each message says, in order."""
-        return [message["text"] for message in self.messages]
+        """What each message says, in order; an answer's source is asked for, as for copying."""
+        return [
+            message["text"] if message["role"] == "user" else self.source(message["id"])
+            for message in list(self.messages)
+        ]
+
+    def source(self, id_: str) -> str | None:
+        """A message's text as it was written."""
+        text: str | None = self.until_op("source", rid=self.say("source", id=id_))["text"]
+        return text
 
     def _take(self, told: dict[str, Any]) -> None:
         self.told.append(told)

@@ -536,13 +536,21 @@ function messageItem(view, first) {
 	const blocks = h("div.blocks");
 	const note = h("p.note");
 	const foot = h("span.foot");
-	const ask = (op, extra = {}) => store.ask(op, { id: msg.id, ...extra });
+	const ask = (op, extra = {}, done) => store.ask(op, { id: msg.id, ...extra }, done);
 	const again = word(() => ask("retry"), icon("retry"), "Retry");
 	const bar = h("div.bar");
 	const el = h("article", { class: `nbc-msg nbc-${user ? "user" : "assistant"}` }, blocks, note, again, bar);
 	const fillBlocks = blockList(view, blocks);
 	const who = user ? "You" : "Assistant";
-	const copy = view.copyButton("Copy message", () => msg.text || blocks.textContent);
+	let source; // of an answer: asked for when pointed at, so that copying need not wait
+	const written = () => (source ||= user ? msg.text : new Promise((done) => {
+		const shown = () => { source = null; done(blocks.innerText); };
+		setTimeout(shown, 1500);
+		if (!ask("source", {}, (reply) => done(reply.text ?? blocks.innerText))) shown();
+	}));
+	on(el, "pointerenter", written);
+	on(el, "focusin", written);
+	const copy = view.copyButton("Copy message", written);
 	let refresh = () => {};
 
 	function close() {
@@ -607,6 +615,7 @@ function messageItem(view, first) {
 		el,
 		update(next) {
 			msg = item.msg = next;
+			source = null;
 			labelled(el, `${who}, turn ${next.turn}`);
 			const whole = next.state !== "pending";
 			el.classList.toggle("nbc-done", whole);
@@ -834,7 +843,7 @@ function render({ model, el: host }) {
 	};
 	view.copyButton = (label, text) => {
 		const node = button("copy", label, async () => {
-			if (!(await copyText(root, text()))) return store.say("The browser refused to copy: select the text and copy it by hand.");
+			if (!(await copyText(root, await text()))) return store.say("The browser refused to copy: select the text and copy it by hand.");
 			node.replaceChildren(icon("check"));
 			view.announce("Copied.");
 			setTimeout(() => node.replaceChildren(icon("copy")), 1200);
