@@ -1,4 +1,4 @@
-"""Property tests look for new examples on a developer's machine, and repeat theirs in CI."""
+"""For every test: property tests repeat their examples in CI only, and processes can be started."""
 
 import os
 import sys

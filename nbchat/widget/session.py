@@ -26,7 +26,7 @@ from nbchat.widget.asked import Op, parse_op
 from nbchat.widget.attached import Attached
 from nbchat.widget.commands import Command, listed
 from nbchat.widget.saved import SavedTranscript
-from nbchat.widget.shown import shown_message, source_of, stored_blocks, title_of
+from nbchat.widget.shown import shown_message, stored_blocks, title_of
 from nbchat.widget.wishes import WISHES, header
 
 if TYPE_CHECKING:
@@ -242,10 +242,6 @@ class Session:
         rows = [self.shown(message) for message in self.messages[start : self.first]]
         self.first = start
         self.tell("older", msgs=rows, more=start > 0)
-
-    def source(self, id_: str) -> str | None:
-        """A message's text as it was written; None for a message that is not here."""
-        return next((source_of(one) for one in self.messages if one.id == id_), None)
 
     def set_status(self, state: str, text: str = "", since: float | None = None) -> None:
         """Say what happens now."""

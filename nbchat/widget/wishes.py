@@ -14,7 +14,7 @@ from nbchat.stores import delete_chat
 from nbchat.widget import drawer
 from nbchat.widget.asked import Op
 from nbchat.widget.commands import in_words, split_command
-from nbchat.widget.shown import header_of
+from nbchat.widget.shown import header_of, source_of
 
 if TYPE_CHECKING:
     from nbchat.widget.session import Session
@@ -107,8 +107,9 @@ async def older(session: "Session", op: Op) -> None:
 
 
 async def source(session: "Session", op: Op) -> None:
-    """Send a message's text as it was written."""
-    session.tell("source", rid=op.rid, text=session.source(op["id"]))
+    """Send a message's text as it was written; '' for a message that is not here."""
+    text = next((source_of(one) for one in session.messages if one.id == op["id"]), "")
+    session.tell("source", rid=op.rid, text=text)
 
 
 async def switch(session: "Session", op: Op) -> None:

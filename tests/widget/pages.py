@@ -76,9 +76,9 @@ class Page:
             for message in list(self.messages)
         ]
 
-    def source(self, id_: str) -> str | None:
+    def source(self, id_: str) -> str:
         """A message's text as it was written."""
-        text: str | None = self.until_op("source", rid=self.say("source", id=id_))["text"]
+        text: str = self.until_op("source", rid=self.say("source", id=id_))["text"]
         return text
 
     def _take(self, told: dict[str, Any]) -> None:

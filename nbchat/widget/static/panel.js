@@ -543,10 +543,10 @@ function messageItem(view, first) {
 	const fillBlocks = blockList(view, blocks);
 	const who = user ? "You" : "Assistant";
 	let source; // of an answer: asked for when pointed at, so that copying need not wait
-	const written = () => (source ||= user ? msg.text : new Promise((done) => {
+	const written = () => (source ||= msg.text || new Promise((done) => {
 		const shown = () => { source = null; done(blocks.innerText); };
 		setTimeout(shown, 1500);
-		if (!ask("source", {}, (reply) => done(reply.text ?? blocks.innerText))) shown();
+		if (!ask("source", {}, (reply) => done(reply.op === "source" && reply.text || blocks.innerText))) shown();
 	}));
 	on(el, "pointerenter", written);
 	on(el, "focusin", written);
