@@ -1,13 +1,17 @@
-"""For every test: property tests repeat their examples in CI only, and processes can be started."""
+"""For every test: hypothesis repeats its examples in CI only, and a shell leaves no trace."""
 
 import os
 import sys
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
-# multiprocessing reads it before it starts a process; pytest-xdist's own processes have none
-vars(sys.modules["__main__"]).setdefault("__spec__", None)
+
+@pytest.fixture
+def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The main module, put back after a shell that stood in for it; multiprocessing reads it."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])

@@ -443,7 +443,7 @@ def test_the_notebook_is_valid_and_tells_everything(chat, tmp_path):
 
 
 @pytest.fixture
-def shell(tmp_path):
+def shell(tmp_path, main_module):
     """A real shell, whose %%chat remembers what it is given."""
     config = Config()
     config.HistoryManager.enabled = False
@@ -468,7 +468,7 @@ def test_a_question_is_text_whatever_it_says(question, shell):
     assert cell.removesuffix("\n") == question
 
 
-def test_running_the_notebook_asks_the_same_questions_again(tmp_path, monkeypatch):
+def test_running_the_notebook_asks_the_same_questions_again(tmp_path, monkeypatch, main_module):
     monkeypatch.chdir(tmp_path)
     first = nbchat.create_chat(
         "function/x", store=tmp_path / "first.duckdb", respond=lambda request: "ok"

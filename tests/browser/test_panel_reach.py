@@ -52,10 +52,12 @@ def talk(open_notebook):
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_every_word_stands_out_from_what_is_behind_it(theme, talk, snap):
-    panel, model, notebook = talk
+def test_every_word_stands_out_from_what_is_behind_it(theme, open_notebook, snap):
+    notebook = open_notebook(SETUP, "talk.panel()")
     change = "(theme) => globalThis.jupyterapp.commands.execute('apputils:change-theme', {theme})"
     notebook.page.evaluate(change, theme)
+    notebook.run(0, 1)
+    panel, model = panel_in(notebook), Told(notebook.folder)
     model.reply(ANSWER, ended=True)
     panel.send("Show me")
     panel.is_idle()

@@ -80,12 +80,16 @@ def notebooks(
 
 
 @pytest.fixture
-def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
+def notebook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, main_module: None
+) -> Iterator[Notebook]:
     """A shell that shows HTML."""
     yield from notebooks(InteractiveShell, tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
+def terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, main_module: None
+) -> Iterator[Notebook]:
     """A shell that only shows text."""
     yield from notebooks(TerminalInteractiveShell, tmp_path, monkeypatch)
