@@ -255,12 +255,17 @@ def test_a_folder_that_becomes_read_only_costs_no_turn(theirs, start):
     assert told.startswith("['hello', 'hi'")
 
 
+def delete(folder):
+    while folder.exists():  # the lease may end meanwhile, and take a file away first
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def test_a_folder_deleted_in_the_middle_of_a_turn_is_said_so(tmp_path):
     place = tmp_path / "project"
     place.mkdir()
 
     def respond(request):
-        shutil.rmtree(place)
+        delete(place)
         return "dear"
 
     chat = nbchat.create_chat("function/x", store=place / "chats.duckdb", respond=respond)
@@ -280,8 +285,7 @@ def test_a_deleted_folder_is_not_made_again_by_the_end_of_the_lease(tmp_path):
     place = tmp_path / "project"
     place.mkdir()
     chat = talked(place / "chats.duckdb")
-    while place.exists():  # the lease may end meanwhile, and take a file away first
-        shutil.rmtree(place, ignore_errors=True)
+    delete(place)
 
     file = chat.store._file
     file._keeper.join(timeout=20)
