@@ -56,11 +56,25 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture that was sent, or that a tool returned; its bytes are in the store under their digest."""
+
+    digest: str
+    media_type: str
+    name: str = ""
+    width: int | None = None
+    height: int | None = None
+    round: int = 1
+    kind: ClassVar[str] = "image"
+
+
+@dataclass(frozen=True, slots=True)
 class ToolResult:
     """What the model is told a tool call came to.
 
     `seq` is the call's place among its round's calls, from 1: parallel calls end in any
-    order and their provider's ids may repeat. `halts` says that it is the turn's answer.
+    order and their provider's ids may repeat. `halts` says that it is the turn's answer,
+    `is_table` that the content is a frame's CSV. `images` are the pictures that the tool returned.
     """
 
     content: str
@@ -70,20 +84,9 @@ class ToolResult:
     seq: int = 1
     round: int = 1
     halts: bool | None = None
+    is_table: bool | None = None
+    images: tuple[Image, ...] = ()
     kind: ClassVar[str] = "tool_result"
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """A picture that was sent; its bytes are in the store under their digest."""
-
-    digest: str
-    media_type: str
-    name: str = ""
-    width: int | None = None
-    height: int | None = None
-    round: int = 1
-    kind: ClassVar[str] = "image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +132,17 @@ class Attachment:
 
 def part_to_json(part: Part) -> dict[str, Any]:
     """The part as JSON: its kind first, nothing that is None."""
-    fields = {key: value for key, value in asdict(part).items() if value is not None}
-    return {"kind": part.kind, **fields}
+    fields = asdict(part)
+    if isinstance(part, ToolResult):
+        fields["images"] = [part_to_json(image) for image in part.images] or None
+    return {"kind": part.kind, **{key: item for key, item in fields.items() if item is not None}}
 
 
 def part_from_json(value: Mapping[str, Any]) -> Part:
     """The part that `part_to_json` wrote."""
     fields = {key: item for key, item in value.items() if key != "kind"}
+    if "images" in fields:
+        fields["images"] = tuple(map(part_from_json, fields["images"]))
     return PART_KINDS[value["kind"]](**fields)
 
 
