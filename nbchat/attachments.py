@@ -12,10 +12,9 @@ from typing import Any
 from nbchat.errors import ConfigError
 from nbchat.http import fetch
 from nbchat.messages import Attachment
-from nbchat.pictures import image_from, image_of, is_image
+from nbchat.pictures import MAX_BYTES, image_from, image_of, is_image
 from nbchat.variables import describe, is_frame
 
-MAX_BYTES = 20_000_000
 MAX_ATTACHMENTS = 30
 PDF = b"%PDF-"
 WEB = ("http://", "https://")

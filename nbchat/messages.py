@@ -5,7 +5,7 @@ are other modules' concern; nothing here does I/O.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -57,7 +57,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture that was sent, or that a tool returned; its bytes are in the store under their digest."""
+    """A picture that was sent or that a tool returned; its bytes are in the store by digest."""
 
     digest: str
     media_type: str
@@ -144,6 +144,15 @@ def part_from_json(value: Mapping[str, Any]) -> Part:
     if "images" in fields:
         fields["images"] = tuple(map(part_from_json, fields["images"]))
     return PART_KINDS[value["kind"]](**fields)
+
+
+def attached_in(parts: Iterable[Part]) -> Iterator[Image | File]:
+    """The images and files that these parts name: sent, or returned by a tool."""
+    for part in parts:
+        if isinstance(part, ToolResult):
+            yield from part.images
+        elif isinstance(part, Image | File):
+            yield part
 
 
 def text_of(parts: Iterable[Part]) -> str:

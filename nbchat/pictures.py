@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LABEL = 200  # characters of a title
+MAX_BYTES = 20_000_000  # of a picture or a file, whoever brings it
 
 
 @dataclass(frozen=True, slots=True)

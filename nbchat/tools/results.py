@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from nbchat.errors import ConfigError
-from nbchat.pictures import ResultImage, figure_of, image_of, is_image, labels_of
+from nbchat.pictures import MAX_BYTES, ResultImage, figure_of, image_of, is_image, labels_of
 from nbchat.tools.cut import cut_end, cut_middle
 from nbchat.tools.frames import frame_of, is_frame, text_of_frame
 
@@ -30,12 +30,14 @@ BYTES_SHOWN = 200
 class ToolOutput:
     """What the model is told a tool returned.
 
-    `full_chars` is how long the text would have been uncut, None if nobody made it.
+    `full_chars` is how long the text would have been uncut, None if nobody made it. `is_table` says
+    that it is one frame, whole or cut.
     """
 
     text: str
     full_chars: int | None
     images: tuple[ResultImage, ...] = ()
+    is_table: bool | None = None
 
     @property
     def sent_chars(self) -> int:
@@ -49,7 +51,8 @@ def output_of(value: Any, max_chars: int = MAX_CHARS) -> ToolOutput:
         raise ConfigError(f"max_chars={max_chars!r} leaves no room. Give a whole number above 0.")
     telling = _Telling()
     text, full_chars = telling.told(value, max_chars)
-    return ToolOutput(sendable(cut_middle(text, max_chars)), full_chars, tuple(telling.images))
+    text = sendable(cut_middle(text, max_chars))
+    return ToolOutput(text, full_chars, tuple(telling.images), telling.is_table)
 
 
 def text_of_result(value: Any) -> str:
@@ -72,10 +75,11 @@ class _Shown(Exception):
 
 @dataclass(slots=True)
 class _Telling:
-    """One result while it is told: its images so far, and the figures they are of."""
+    """One result while it is told: its images so far, the figures they are of, if it is a table."""
 
     images: list[ResultImage] = field(default_factory=list)
     figures: set[int] = field(default_factory=set)
+    is_table: bool | None = None
 
     def told(self, value: Any, limit: int | None, depth: int = 0) -> tuple[str, int | None]:
         """The value's text, within the limit where that saves making it, and its full length."""
@@ -92,6 +96,7 @@ class _Telling:
             text = str.__str__(value)  # its text, also if it is an enum's
         elif is_frame(value) and (frame := frame_of(value)) is not None:
             text, full_chars = text_of_frame(frame, limit)
+            self.is_table = depth == 0 or None
             if depth and full_chars is not None:  # whole or not, the lines end where it does
                 text, full_chars = text.removesuffix("\n"), full_chars - 1
             return text, full_chars
@@ -118,6 +123,8 @@ class _Telling:
         image = image_of(value)
         if image is None:
             return None
+        if len(image.data) > MAX_BYTES:
+            return f"[image left out: {image}, more than the {MAX_BYTES:,} it may have]"
         self.images.append(image)
         if figure is None:
             return f"[image: {image}]"

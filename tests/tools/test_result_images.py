@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nbchat.pictures import MAX_BYTES
 from nbchat.tools import ResultImage, output_of, text_of_result
 
 
@@ -246,6 +247,18 @@ def test_a_result_has_not_endlessly_many_images():
 
     assert len(output.images) == 20
     assert output.text.count("left out") == 5
+
+
+def test_a_picture_that_is_too_large_is_told_in_words_and_takes_no_place():
+    large = png() + b"\0" * MAX_BYTES
+    output = output_of([large, *[png()] * 20])
+
+    assert len(output.images) == 20
+    said, *told = output.text.splitlines()
+    assert said == (
+        f"[image left out: PNG, 3x2, {len(large):,} bytes, more than the 20,000,000 it may have]"
+    )
+    assert told == [PLAIN] * 20
 
 
 def test_an_object_that_claims_to_have_everything_is_no_image():
