@@ -91,7 +91,7 @@ comment on column "messages"."turn" is 'turn in the chat, from 1';
 comment on column "messages"."role" is 'user or assistant';
 comment on column "messages"."status" is 'user: complete, failed; assistant: pending, complete, stopped, interrupted';
 comment on column "messages"."content" is 'text of all rounds in order, as it was streamed; empty when there is none';
-comment on column "messages"."parts" is 'array of objects in order: kind (text, thinking, tool_call, tool_result, image, file), round, and what the kind has; an image''s or file''s bytes are in attachments';
+comment on column "messages"."parts" is 'array of objects in order: kind (text, thinking, tool_call, tool_result, image, file), round, and what the kind has; the bytes of an image or file, and of the images in a tool_result, are in attachments by digest';
 comment on column "messages"."thinking_text" is 'all thinking that was shown, in order';
 comment on column "messages"."thinking_signature" is 'signature of the last thinking block';
 comment on column "messages"."thinking_tokens" is 'tokens, part of output_tokens; sum over the turn''s requests';
@@ -244,14 +244,14 @@ create table if not exists "attachments" (
   "height" bigint,
   "created_at" timestamp not null
 );
-comment on table "attachments" is 'one row per image or file that was ever sent, however often; messages.parts name it by digest';
+comment on table "attachments" is 'one row per image or file that was sent or that a tool returned, however often; messages.parts name it by digest';
 comment on column "attachments"."digest" is 'SHA-256 of data, in hex';
 comment on column "attachments"."media_type" is 'such as image/png';
 comment on column "attachments"."data" is 'the bytes';
 comment on column "attachments"."bytes" is 'length of data in bytes';
 comment on column "attachments"."width" is 'pixels; NULL for what is no image';
 comment on column "attachments"."height" is 'pixels; NULL for what is no image';
-comment on column "attachments"."created_at" is 'when it was first sent, UTC';
+comment on column "attachments"."created_at" is 'when it was first sent or returned, UTC';
 
 create table if not exists "feedback" (
   "message_id" uuid primary key,

@@ -117,9 +117,16 @@ def _redacted_part(part: Part, redact: Redact) -> Part:
         same = arguments == part.arguments
         return part if same else replace(part, arguments=arguments, signature=None)
     if isinstance(part, ToolResult):
-        content = redact(part.content)
-        return part if content == part.content else replace(part, content=content)
+        return _telling(part, redact(part.content))
     return _saying(part, redact(part.text)) if isinstance(part, Text | Thinking) else part
+
+
+def _telling(part: ToolResult, content: str) -> ToolResult:
+    """The result with this content; a table that has lost lines is none."""
+    if content == part.content:
+        return part
+    is_whole = content.count("\n") == part.content.count("\n")
+    return replace(part, content=content, is_table=part.is_table if is_whole else None)
 
 
 def _saying(part: Text | Thinking, text: str) -> Part:

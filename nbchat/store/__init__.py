@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from nbchat.errors import ConfigError, StoreBusy, StoreError
 from nbchat.exchange import Secret
-from nbchat.messages import Message
+from nbchat.messages import Attachment, Message
 from nbchat.store import spool
 from nbchat.store.compact import compact_file
 from nbchat.store.doctor import examine
@@ -137,7 +137,12 @@ class Store:
     def _spool(self) -> Path:
         return Path(f"{self.path}.spool")
 
-    def keep(self, message: Message, requests: Sequence[RequestRow]) -> Path | None:
+    def keep(
+        self,
+        message: Message,
+        requests: Sequence[RequestRow],
+        pictures: Sequence[Attachment] = (),
+    ) -> Path | None:
         """Put an answer that could not be stored beside the file, for the next open to take in.
 
         None for an in-memory store, and for an encrypted one, whose text must not lie about in
@@ -145,7 +150,7 @@ class Store:
         """
         if self.path == MEMORY or self._file.key is not None:
             return None
-        return spool.keep(self._spool, self.names.of("chats"), message, requests)
+        return spool.keep(self._spool, self.names.of("chats"), message, requests, pictures)
 
     def drop_kept(self, chat_ids: Collection[str]) -> None:
         """Remove the answers of deleted chats that wait beside the file."""

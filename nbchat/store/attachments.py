@@ -1,28 +1,24 @@
-"""Images and files that were sent: bytes by their digest, once however often they are named.
+"""Images and files that were sent or returned by a tool: bytes by digest, once however often named.
 
 Each function is part of one transaction's work.
 """
 
 from collections.abc import Iterable
 
-from nbchat.messages import Attachment, File, Image, Message
+from nbchat.messages import Attachment, Message, attached_in
 from nbchat.store.file import Cursor
 from nbchat.store.values import utc_now
 
 
 def digests_of(messages: Iterable[Message]) -> set[str]:
     """The digests that these messages name."""
-    return {
-        part.digest
-        for message in messages
-        for part in message.parts
-        if isinstance(part, Image | File)
-    }
+    return {named.digest for message in messages for named in attached_in(message.parts)}
 
 
 def save_attachments(cursor: Cursor, attachments: Iterable[Attachment]) -> None:
     """Store the bytes; those that are there already stay as they are."""
     for item in attachments:
+        digest = item.digest
         cursor.execute(
             """
             insert into "attachments" (
@@ -32,8 +28,8 @@ def save_attachments(cursor: Cursor, attachments: Iterable[Attachment]) -> None:
             where not exists (select 1 from "attachments" where "digest" = ?)
             """,
             [
-                item.digest, item.media_type, item.data, len(item.data), item.width, item.height,
-                utc_now(), item.digest,
+                digest, item.media_type, item.data, len(item.data), item.width, item.height,
+                utc_now(), digest,
             ],
         )  # fmt: skip
 
@@ -61,12 +57,9 @@ def drop_unused(cursor: Cursor) -> None:
     cursor.execute(
         """
         delete from "attachments" where "digest" not in (
-          select p.part ->> 'digest'
-          from (
-            select unnest("parts"::json[]) as part from "messages"
-            where contains("parts"::varchar, '"digest"')
-          ) as p
-          where p.part ->> 'digest' is not null
+          select unnest(list_concat("parts" ->> '$[*].digest', "parts" ->> '$[*].images[*].digest'))
+          from "messages"
+          where contains("parts"::varchar, '"digest"')
         )
         """
     )

@@ -156,6 +156,11 @@ IN_THE_STORE = (
         """,
     ),
     Check(
+        "missing_attachments",
+        "messages that name images or files which are gone",
+        "nothing can bring them back, so these messages are sent with their words alone",
+    ),
+    Check(
         "unpriced_requests",
         "requests of unknown cost",
         "money is frozen when it is written and never repaired, so sums leave them out and say so",

@@ -4,6 +4,7 @@ One JSON file per message in `PATH.spool`, readable by its owner only, whole or 
 Taking one in twice does no harm, so a crash between the commit and the removal costs nothing.
 """
 
+import base64
 import contextlib
 import json
 import os
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from nbchat.exchange import Usage
-from nbchat.messages import Message, part_from_json, part_to_json
+from nbchat.messages import Attachment, Message, part_from_json, part_to_json
+from nbchat.store.attachments import save_attachments
 from nbchat.store.chats import load_chat_row
 from nbchat.store.file import Cursor
 from nbchat.store.persist import WHOLE
@@ -26,8 +28,14 @@ from nbchat.store.values import MESSAGE_COLUMNS, dump_json
 TIMES = ("created_at", "finished_at", "content_removed_at")
 
 
-def keep(folder: Path, tables: str, message: Message, requests: Sequence[RequestRow]) -> Path:
-    """Write the message and its requests into the folder; `tables` says whose they are."""
+def keep(
+    folder: Path,
+    tables: str,
+    message: Message,
+    requests: Sequence[RequestRow],
+    pictures: Sequence[Attachment] = (),
+) -> Path:
+    """Write the message with its requests and pictures; `tables` says whose they are."""
     folder.mkdir(mode=0o700, exist_ok=True)
     place = folder / f"{message.id}.json"
     waiting = place.with_suffix(".tmp")
@@ -36,6 +44,7 @@ def keep(folder: Path, tables: str, message: Message, requests: Sequence[Request
             "tables": tables,
             "message": _message_json(message),
             "requests": [asdict(request) for request in requests],
+            "pictures": [_picture_json(picture) for picture in pictures],
         }
     )
     try:
@@ -64,11 +73,13 @@ def take_in(cursor: Cursor, place: Path, tables: str) -> bool:
         record = json.loads(place.read_text(encoding="utf-8"))
         message = _message_of(record["message"])
         requests = [_request_of(request) for request in record["requests"]]
+        pictures = [_picture_of(picture) for picture in record.get("pictures", ())]
         is_ours = record["tables"] == tables
     except Exception:  # it is a file, and may be anything
         return False
     if not is_ours or load_chat_row(cursor, message.chat_id) is None:
         return False
+    save_attachments(cursor, pictures)
     put_message(cursor, _with_room(cursor, message))
     for request in requests:
         save_request(cursor, message, request, WHOLE)
@@ -130,6 +141,14 @@ def _message_of(values: dict[str, Any]) -> Message:
     said = {name: values.get(name) for name in TIMES}  # an earlier nbchat wrote fewer
     times = {name: time and datetime.fromisoformat(time) for name, time in said.items()}
     return Message(**{**values, "parts": parts, "raw": tuple(values["raw"]), **times})
+
+
+def _picture_json(picture: Attachment) -> dict[str, Any]:
+    return {**asdict(picture), "data": base64.b64encode(picture.data).decode()}
+
+
+def _picture_of(values: dict[str, Any]) -> Attachment:
+    return Attachment(**{**values, "data": base64.b64decode(values["data"])})
 
 
 def _request_of(values: dict[str, Any]) -> RequestRow:

@@ -23,7 +23,8 @@ SPEC.loader.exec_module(seeded)
 
 BESIDE = ["spooled_answers", "temporary_files", "backups"]
 ALL = ["damage", *(check.name for check in IN_THE_STORE), *BESIDE]
-REPAIRABLE = set(ALL) - INFORMATION - {"damage", "spooled_answers"}
+WRONG = set(ALL) - INFORMATION - {"damage", "spooled_answers"}
+REPAIRABLE = WRONG - {"missing_attachments"}
 DTYPES = {
     "check": "string", "rows": "Int64", "repaired": "Int64", "what": "string", "ids": "string",
 }  # fmt: skip
@@ -55,7 +56,7 @@ def row(frame, check):
 
 def wrong(store):
     """What a whole store must not have, with how much of it there is."""
-    return {check: rows for check, rows in found(store.doctor()).items() if check in REPAIRABLE}
+    return {check: rows for check, rows in found(store.doctor()).items() if check in WRONG}
 
 
 def change(store, sql):
