@@ -17,6 +17,7 @@ from nbchat.messages import JSON, File, Image, Message, Text, Thinking, ToolCall
 from nbchat.wires import Decoder, Rendered, Round, is_own, rounds_of
 from nbchat.wires.answers import AnswerDecoder
 from nbchat.wires.anthropic_answer import AnthropicAnswer
+from nbchat.wires.anthropic_pictures import left_out
 from nbchat.wires.attached import has_attachments, in_base64, plain_if_text, user_blocks
 from nbchat.wires.failures import response_error
 from nbchat.wires.tool_ids import ToolIds
@@ -74,6 +75,7 @@ class History:
         self._wire = wire
         self._request = request
         self._ids = ToolIds(TOOL_ID)
+        self._left_out = left_out(request.messages, request.attachments)
         self.dropped: Counter[str] = Counter()
 
     def messages(self) -> Iterator[dict[str, Any]]:
@@ -103,7 +105,18 @@ class History:
         else:
             content = list(self._render_parts(spoken, ids))
         yield from said("assistant", content)
-        yield from said("user", list(map(render_result, spoken.results, ids)))
+        yield from said("user", list(map(self._render_result, spoken.results, ids)))
+
+    def _render_result(self, result: ToolResult, call_id: str) -> dict[str, Any]:
+        pictures = []
+        for image in result.images:
+            if self._left_out[image.digest] > 0:
+                self._left_out[image.digest] -= 1
+                self.dropped["image"] += 1
+            else:
+                data = self._request.attachments[image.digest]
+                pictures.append(render_attachment(image, data))
+        return render_result(result, call_id, pictures)
 
     def _replay_blocks(self, blocks: list[JSON], ids: list[str]) -> Iterator[dict[str, Any]]:
         waiting = iter(ids)
@@ -170,11 +183,20 @@ def render_call(call: ToolCall, call_id: str) -> dict[str, Any]:
     return {"type": "tool_use", "id": call_id, "name": call.name, "input": arguments}
 
 
-def render_result(result: ToolResult, call_id: str) -> dict[str, Any]:
-    """What the model is told a call came to."""
+def render_result(
+    result: ToolResult, call_id: str, pictures: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What the model is told a call came to, its words before its pictures.
+
+    Source: platform.claude.com, Messages API: a tool_result's content is text, or text and image
+    blocks.
+    """
     block: dict[str, Any] = {"type": "tool_result", "tool_use_id": call_id}
-    if result.content.strip():
-        block["content"] = result.content
+    words = result.content if result.content.strip() else ""
+    if pictures:
+        block["content"] = [*([{"type": "text", "text": words}] if words else []), *pictures]
+    elif words:
+        block["content"] = words
     return block | ({"is_error": True} if result.is_error else {})
 
 

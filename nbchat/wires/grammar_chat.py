@@ -137,7 +137,8 @@ def call_text(call: ToolCall) -> str:
 def result_message(message: Message, result: ToolResult) -> Message:
     """What the model is told a call came to, in the only role it listens to."""
     text = f"Result of {result.name}: {result.content}"
-    return Message(message.id, message.chat_id, "user", text, parts=(Text(text),))
+    parts: tuple[Part, ...] = (Text(text), *result.images)
+    return Message(message.id, message.chat_id, "user", text, parts=parts)
 
 
 def told_tools(tools: Iterable[ToolSpec]) -> str:

@@ -132,6 +132,8 @@ class History:
             self.dropped.update({"thinking": thoughts} if thoughts else {})
         if speaks:
             yield render_assistant(content, carried, render_calls(calls, ids, blocks))
+        pictures = sum(len(result.images) for result in spoken.results)
+        self.dropped.update({"image": pictures} if pictures else {})
         yield from map(render_result, spoken.results, ids)
 
 
@@ -178,7 +180,11 @@ def render_calls(
 
 
 def render_result(result: ToolResult, call_id: str) -> dict[str, Any]:
-    """What the model is told a call came to."""
+    """What the model is told a call came to: its words, which name the pictures that stay behind.
+
+    Source: OpenAI's API reference, Chat Completions: a tool message's content is a string, or
+    parts of type text only.
+    """
     return {"role": "tool", "tool_call_id": call_id, "content": result.content}
 
 
