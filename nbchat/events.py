@@ -8,7 +8,7 @@ a turn that a tool ended with Halt: its content is the value alone.
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from nbchat.messages import Message
+from nbchat.messages import Attachment, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class ToolEndEvent:
     """A tool's outcome is stored; `result` is what the model will see.
 
     `value` is what the tool returned, as it was, to be shown: a frame, say. `images` are the
-    pictures in it, each with `media_type` and `data`.
+    pictures in it, each with its `media_type`, `data` and `digest`.
     """
 
     message_id: str
@@ -63,7 +63,7 @@ class ToolEndEvent:
     attempt: int = 1
     arguments: dict[str, Any] | str = field(default_factory=dict)
     value: Any = field(default=None, repr=False, compare=False)
-    images: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    images: tuple[Attachment, ...] = field(default=(), repr=False, compare=False)
     kind: ClassVar[str] = "tool_end"
     content: ClassVar[None] = None
 

@@ -118,7 +118,8 @@ def redact(
 
     In what is sent to the provider, and in what is stored: questions, answers (streamed ones
     too), thinking, arguments and results of tools, errors. What you see live is not masked, nor
-    are a chat's name and metadata. `rules` are more of them, as (name, regular expression).
+    are pictures, nor a chat's name and metadata. `rules` are more of them, as (name, regular
+    expression).
     """
     return Redaction(Redactor(secrets=secrets, personal=personal, rules=tuple(rules)),
                      send=send, store=store)  # fmt: skip

@@ -10,19 +10,23 @@ from typing import Any
 
 from nbchat.engine.record import parts_of_round, sum_rows, thinking_of
 from nbchat.exchange import Reply
-from nbchat.messages import JSON, Message, Part, text_of
+from nbchat.messages import JSON, Attachment, Message, Part, text_of
 from nbchat.store.rows import RequestRow
 from nbchat.store.turns import Begun
 from nbchat.store.values import aware, utc_now
 
 
 class Draft:
-    """One message that grows; one that goes on begins with what its turn had stored."""
+    """One message that grows; one that goes on begins with what its turn had stored.
+
+    `pictures` are those of results that are not stored yet, by digest.
+    """
 
     def __init__(self, begun: Begun) -> None:
         self._message = replace(begun.assistant, error=None)
         self.parts: list[Part] = list(begun.assistant.parts)
         self.rows: list[RequestRow] = list(begun.requests)
+        self.pictures: dict[str, Attachment] = {}
         self.finish_reason = begun.assistant.finish_reason
         self._cut_off: Sequence[Part] = begun.cut_off
         self._raw: list[JSON] = list(begun.assistant.raw)

@@ -1,7 +1,7 @@
 """What one turn needs to know, fixed when it is asked; and what its chat remembers of others."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -110,3 +110,10 @@ class Plan:
         """Have later turns of the chat know this message, if the store does not keep it whole."""
         if not self.persist.content:
             self.remembered[message.id] = read_back(message)
+
+    def storable(self, attachments: Sequence[Attachment]) -> Sequence[Attachment]:
+        """Those that the store may keep; of others the chat itself remembers the bytes."""
+        if self.persist.content:
+            return attachments
+        self.files.update({item.digest: item.data for item in attachments})
+        return ()

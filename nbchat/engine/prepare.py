@@ -11,7 +11,7 @@ from typing import Any
 
 from nbchat.engine.plan import Toolbox
 from nbchat.errors import ConfigError
-from nbchat.messages import Part, Thinking, ToolCall, ToolResult
+from nbchat.messages import Attachment, Image, Part, Thinking, ToolCall, ToolResult
 from nbchat.store.identity import new_id
 from nbchat.store.rows import ToolCallRow
 from nbchat.tools import Tool
@@ -41,10 +41,27 @@ class PreparedCall:
         """Whether its body runs, once it is approved if it needs that."""
         return self.row.status == "pending"
 
-    def result(self, text: str, *, is_error: bool, halts: bool | None = None) -> ToolResult:
+    def result(
+        self,
+        text: str,
+        *,
+        is_error: bool,
+        halts: bool | None = None,
+        is_table: bool | None = None,
+        pictures: Sequence[Attachment] = (),
+    ) -> ToolResult:
         """The part that tells the model how the call ended."""
         call, seq = self.row.call, self.row.seq
-        return ToolResult(text, call.tool_call_id, call.name, is_error, seq, call.round, halts)
+        images = tuple(
+            Image(
+                picture.digest, picture.media_type, picture.name, picture.width, picture.height,
+                call.round,
+            )
+            for picture in pictures
+        )  # fmt: skip
+        return ToolResult(
+            text, call.tool_call_id, call.name, is_error, seq, call.round, halts, is_table, images
+        )
 
     def again(self) -> "PreparedCall":
         """The same call to be executed once more, as a row of its own."""

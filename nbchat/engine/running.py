@@ -162,12 +162,9 @@ class Running:
             "provider": plan.target.provider.name,
             "instructions_version": plan.instructions_version,
         }
-        if plan.persist.content:
-            save_attachments(cursor, plan.attachments)
-        else:  # this process alone remembers
-            plan.files.update({item.digest: item.data for item in plan.attachments})
+        save_attachments(cursor, plan.storable(plan.attachments))
         begun = self._turn_begun(cursor, common)
-        digests = digests_of((*begun.history, begun.user))
+        digests = digests_of((*begun.history, begun.user, begun.assistant))
         return replace(begun, files={**load_attachments(cursor, digests), **plan.files})
 
     def _turn_begun(self, cursor: Cursor, common: dict[str, Any]) -> Begun:

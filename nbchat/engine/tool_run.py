@@ -11,7 +11,7 @@ import contextvars
 import inspect
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -25,6 +25,8 @@ from nbchat.engine.prepare import PreparedCall, add_result, noted
 from nbchat.errors import ConfigError, Halt, ToolError
 from nbchat.events import Event, ToolEndEvent, ToolProgressEvent, ToolStartEvent
 from nbchat.hooks import Decision
+from nbchat.messages import Attachment
+from nbchat.store.attachments import save_attachments
 from nbchat.store.file import Cursor
 from nbchat.store.rows import ToolOutcome
 from nbchat.store.tool_calls import ask_approval, begin_tool_call, end_tool_call, save_tool_call
@@ -46,14 +48,18 @@ current_call: contextvars.ContextVar[str | None] = contextvars.ContextVar(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a body ended: `end` is what ends the turn, `error` what the tool raised."""
+    """How a body ended: `end` is what ends the turn, `error` what the tool raised.
+
+    `images` are the pictures in the value, `is_table` says that the text is one frame.
+    """
 
     status: str
     text: str
     end: Exception | None = None
     error: Exception | None = None
     value: Any = None
-    images: tuple[Any, ...] = ()
+    images: tuple[Attachment, ...] = ()
+    is_table: bool | None = None
     full_chars: int | None = None
     duration_ms: float | None = None
 
@@ -69,6 +75,7 @@ class Caller(Protocol):
     draft: Draft
     around: Around
     message_id: str
+    files: dict[str, bytes]
     emit: Callable[[Event], None]
     slots: asyncio.Semaphore
 
@@ -191,9 +198,14 @@ async def _call(
     if type(value) is str and len(value) <= limit:
         return Outcome("ok", value, end, value=value, full_chars=len(value))
     output = await in_thread(lambda: output_of(value, limit))  # a large frame takes its time
-    return Outcome(
-        "ok", output.text, end, value=value, images=output.images, full_chars=output.full_chars
+    images = tuple(
+        Attachment("", image.media_type, image.data, image.width, image.height)
+        for image in output.images
     )
+    return Outcome(
+        "ok", output.text, end, value=value, images=images, is_table=output.is_table,
+        full_chars=output.full_chars,
+    )  # fmt: skip
 
 
 async def _value(turn: Caller, prepared: PreparedCall, cancel: threading.Event) -> Any:
@@ -287,20 +299,26 @@ async def _finish(
     """Store how the call ended, for the model unless it runs `again`, and tell everybody."""
     call, parts = prepared.row.call, turn.draft.parts
     is_ok = outcome.status == "ok"
-    text = noted(outcome.text, call, parts) if is_ok else outcome.text
+    told = noted(outcome.text, call, parts) if is_ok else outcome.text
     end = outcome.end
     try:
-        text = await turn.around.tool_result(_end(turn, prepared, outcome), text)
+        text = await turn.around.tool_result(_end(turn, prepared, outcome), told)
     except (HookRaised, Halt) as raised:
-        end = end or raised
+        text, end = told, end or raised
+    is_table, pictures = _still_shown(outcome, text)
     text = clean(text)  # what the model reads is what the row will hold
     halts = (is_ok and isinstance(outcome.end, Halt)) or None
     outcome = replace(outcome, text=text)
     if again is None or end is not None:
         again = None
-        add_result(parts, prepared.result(text, is_error=not is_ok, halts=halts))
+        add_result(
+            parts,
+            prepared.result(
+                text, is_error=not is_ok, halts=halts, is_table=is_table, pictures=pictures
+            ),
+        )
     stored = ToolOutcome(outcome.status, text, outcome.duration_ms, outcome.full_chars)
-    await _store(turn, prepared, stored, again)
+    await _store(turn, prepared, stored, again, pictures)
     event = _end(turn, prepared, outcome)
     turn.emit(event)
     try:
@@ -310,19 +328,35 @@ async def _finish(
     return end
 
 
+def _still_shown(outcome: Outcome, text: str) -> tuple[bool | None, tuple[Attachment, ...]]:
+    """What the text says beside its words: others in their place stand for it, too."""
+    is_table = outcome.is_table if text.startswith(outcome.text) else None
+    return is_table, outcome.images if outcome.text in text else ()
+
+
 async def _store(
-    turn: Caller, prepared: PreparedCall, outcome: ToolOutcome, again: PreparedCall | None = None
+    turn: Caller,
+    prepared: PreparedCall,
+    outcome: ToolOutcome,
+    again: PreparedCall | None = None,
+    pictures: Sequence[Attachment] = (),
 ) -> None:
     """The row's end, the message with the result or the row to come, in one commit."""
     snapshot, persist = turn.draft.snapshot(), turn.plan.persist
+    shown = {picture.digest: picture for picture in pictures}
+    turn.files.update({digest: picture.data for digest, picture in shown.items()})
+    turn.draft.pictures.update(shown)
 
     def save(cursor: Cursor) -> None:
         end_tool_call(cursor, prepared.row.id, outcome, persist=persist)
+        save_attachments(cursor, turn.plan.storable(pictures))
         update_assistant(cursor, snapshot, persist)
         if again is not None:
             save_tool_call(cursor, snapshot, again.row, persist)
 
     await turn.save(save)
+    for digest in shown:
+        turn.draft.pictures.pop(digest, None)
 
 
 def _start(turn: Caller, prepared: PreparedCall) -> ToolStartEvent:

@@ -42,6 +42,7 @@ from nbchat.events import DoneEvent, Event, RetryEvent, TextEvent, ThinkingEvent
 from nbchat.exchange import Delta, Reply, Request, Settings, Usage
 from nbchat.hooks import Decision
 from nbchat.messages import JSON, Message, Part, Text, ToolCall
+from nbchat.store.attachments import digests_of, drop_unused
 from nbchat.store.file import Cursor
 from nbchat.store.rows import RequestRow
 from nbchat.store.tool_calls import save_tool_call, stop_tool_calls
@@ -79,6 +80,7 @@ class Turn:
         self.draft = Draft(begun)
         self.emit = emit
         self.message_id = begun.assistant.id
+        self.files = dict(begun.files)
         self.around = Around(plan, self.message_id)
         self.slots = asyncio.Semaphore(plan.toolbox.concurrency or 1_000)
         self._worker = worker
@@ -101,7 +103,7 @@ class Turn:
             raise raised.error from None
         except StoreError as error:
             answer = error.unsaved or self.draft.snapshot(status="interrupted")
-            kept = await rescued(error, answer, self.draft.rows, self.plan, self._worker)
+            kept = await rescued(error, answer, self.draft, self.plan, self._worker)
             raise kept from error
 
     async def _run(self) -> Message:
@@ -311,7 +313,7 @@ class Turn:
             tools=tuple(tool.spec for tool in plan.toolbox.tools.values()),
             settings=self._settings(),
             stream=plan.stream,
-            attachments=self.begun.files,
+            attachments=dict(self.files),
         )
 
     def _settings(self) -> Settings:
@@ -431,16 +433,19 @@ class Turn:
         if isinstance(error, ProviderError):
             error.partial = self.draft.text
         failed = error_json(error, partial=self.draft.text)
+        whole = self.draft.snapshot(status="failed")
 
         def save(cursor: Cursor) -> None:
             for row in self.draft.rows:  # one that is there already stays as it is
                 save_request(cursor, self.begun.assistant, row, self.persist)
             stop_tool_calls(cursor, self.begun.assistant.id, waiting=True)
             drop_assistant(cursor, self.begun.assistant)
+            if digests_of([whole]):  # only the bytes of pictures can be left without a name
+                drop_unused(cursor)
             fail_user(cursor, self.begun.user.id, failed, self.persist)
 
         try:
-            await self._end(self.draft.snapshot(status="failed"), save)
+            await self._end(whole, save)
             self.plan.remember(replace(self.begun.user, error=failed))
         except Exception as cleanup:
             error.add_note(f"The failed turn could not be cleaned up: {cleanup}")
