@@ -48,8 +48,8 @@ class ToolStartEvent:
 class ToolEndEvent:
     """A tool's outcome is stored; `result` is what the model will see.
 
-    `value` is what the tool returned, as it was, to be shown: a frame, say. `images` are the
-    pictures in it, each with its `media_type`, `data` and `digest`.
+    `value` is what the tool returned, as it was: a frame, say, of which `is_table` says that the
+    result is its CSV. `images` are the pictures in it, each with its `media_type`, `data` and `digest`.
     """
 
     message_id: str
@@ -64,6 +64,7 @@ class ToolEndEvent:
     arguments: dict[str, Any] | str = field(default_factory=dict)
     value: Any = field(default=None, repr=False, compare=False)
     images: tuple[Attachment, ...] = field(default=(), repr=False, compare=False)
+    is_table: bool = field(default=False, compare=False)
     kind: ClassVar[str] = "tool_end"
     content: ClassVar[None] = None
 

@@ -69,6 +69,19 @@ def context_window(prices: str | None, model: str) -> int | None:
     return limit
 
 
+def known_models(prices: str | None) -> list[str]:
+    """The models of a provider that take and give text, as the price list names them."""
+    snapshot = price_list().data_snapshot.get_snapshot() if prices else None
+    providers = snapshot.providers if snapshot else ()
+    return [
+        model.id
+        for provider in providers
+        if provider.id == prices
+        for model in provider.models
+        if model.context_window and not model.deprecated and "embedding" not in model.id
+    ]
+
+
 def _cost(usd: Decimal, source: str, price: Mapping[str, JSON] | None = None) -> Cost | None:
     """The cost to the twelve places that its column holds; None for what it cannot hold."""
     if not usd.is_finite() or not 0 <= usd < MOST_USD:

@@ -381,4 +381,5 @@ def _end(turn: Caller, prepared: PreparedCall, outcome: Outcome) -> ToolEndEvent
         call.arguments,
         outcome.value,
         outcome.images,
+        bool(outcome.is_table),
     )

@@ -7,44 +7,51 @@ from the first that changed.
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 from nbchat.messages import File, Image, Message, Thinking
 from nbchat.render.markdown import markdown_blocks
-from nbchat.render.plain import CONTROLS, SURROGATES, clean, clip, escaped, one_line
+from nbchat.render.plain import (
+    CONTROLS,
+    SURROGATES,
+    clean,
+    clip,
+    escaped,
+    one_line,
+    size_in_words,
+    time_in_words,
+)
 from nbchat.render.transcript import (
-    NOTHING_SHOWN,
     Segment,
-    ShownKey,
     ToolRow,
     arguments_of,
-    as_shown,
     folded,
     partial_of,
     segments_of,
+    table_of,
 )
 
 Block = dict[str, Any]
 RESULT_LIMIT = 20_000  # characters
 ASTRAL = re.compile("[\U00010000-\U0010ffff]")  # two characters to JavaScript
 UNSEEN = re.compile(f"{CONTROLS.pattern}|{SURROGATES.pattern}")
+GROWS = {"text": "html", "think": "text"}
 WITHOUT_RESULT = {"pending": "running", "complete": "proposed"}
 
 
 def message_blocks(
     message: Message,
     *,
-    shown: Mapping[ShownKey, str] = NOTHING_SHOWN,
     rows: Sequence[ToolRow] = (),
     math: bool = True,
 ) -> list[Block]:
     """The blocks of a stored message.
 
-    `shown` is as in `render_message`. `rows` are the message's tool calls, in order, with what
-    is known beyond the message: ids, statuses, durations, questions.
+    `rows` are the message's tool calls, in order, with what is known beyond the message: ids,
+    statuses, durations, questions.
     """
     known = list(rows)
     blocks: list[Block] = []
@@ -53,7 +60,7 @@ def message_blocks(
             add_chip(blocks, attachment_chip(segment))
         elif isinstance(segment, ToolRow):
             row = told_apart(segment, message.status)
-            blocks += segment_blocks(as_shown(joined_row(row, taken(row, known)), shown))
+            blocks.append(tool_block(joined_row(row, taken(row, known))))
         elif message.role == "user" and not isinstance(segment, Thinking):
             blocks.append({"kind": "user", "text": clean(segment.text), "chips": []})
         else:
@@ -73,12 +80,15 @@ def attachment_chip(part: Image | File) -> Block:
     return {
         "id": part.digest,
         "label": one_line(part.name, 60) or part.media_type,
-        "kind": part.kind,
-        "tokens": 0,
-        "bytes": part.bytes if isinstance(part, File) else 0,
-        "thumb": "",
-        "error": "",
+        "size": size_in_words(part.bytes) if isinstance(part, File) else "",
+        "picture": picture_of(part) if isinstance(part, Image) else None,
     }
+
+
+def picture_of(image: Image) -> Block:
+    """A picture that the page asks for when its place is seen."""
+    label = one_line(image.name, 60) or "image"
+    return {"digest": image.digest, "label": label, "width": image.width, "height": image.height}
 
 
 def segment_blocks(segment: Segment, *, is_open: bool = False, math: bool = True) -> list[Block]:
@@ -106,9 +116,10 @@ def tool_block(row: ToolRow) -> Block:
         "name": one_line(row.name, 100),
         "brief": one_line(arguments_of(row), 120),
         "status": clean(state_of(row)),
-        "ms": None if row.duration_ms is None else round(row.duration_ms),
+        "time": "" if row.duration_ms is None else time_in_words(row.duration_ms),
         "args": arguments_text(row.arguments),
         "html": result_html(row),
+        "pictures": [picture_of(image) for image in row.images],
         "progress": row.progress if row.is_open else "",
         "ask": ask_of(row) if row.is_open and row.asks else None,
     }
@@ -147,9 +158,9 @@ def arguments_text(arguments: dict[str, Any] | str) -> str:
 def result_html(row: ToolRow) -> str:
     """Safe HTML of the result; beside a table or a picture its text is folded."""
     if row.result is None:
-        return row.shown
-    text = f"<pre>{escaped(clip(row.result, RESULT_LIMIT))}</pre>"
-    return row.shown + folded("tool", "As text", text) if row.shown else text
+        return ""
+    text, table = f"<pre>{escaped(clip(row.result, RESULT_LIMIT))}</pre>", table_of(row)
+    return table + folded("tool", "As text", text) if table or row.images else text
 
 
 def told_apart(row: ToolRow, message_status: str) -> ToolRow:
@@ -186,21 +197,22 @@ def joined_row(row: ToolRow, known: ToolRow | None) -> ToolRow:
 
 
 def growth(old: Sequence[Block], new: Sequence[Block], first: int | None) -> Block | None:
-    """How the last block's HTML grew: `keep` so much of it, then `html`, and maybe `more` blocks.
+    """How the last block grew: `keep` so much of it, then the `rest`, and maybe `more` blocks.
 
     None where anything else changed, or where the page counts characters otherwise.
     """
     if first is None or first != len(old) - 1 or first >= len(new):
         return None
-    if old[first]["kind"] != "text" or new[first]["kind"] != "text":
+    key = GROWS.get(new[first]["kind"])
+    if key is None or old[first] | {key: ""} != new[first] | {key: ""}:
         return None
-    before, after = old[first]["html"], new[first]["html"]
+    before, after = old[first][key], new[first][key]
     pairs = enumerate(zip(before, after, strict=False))
     keep = next((at for at, (a, b) in pairs if a != b), min(len(before), len(after)))
-    if ASTRAL.search(after, 0, keep):
+    if not before or ASTRAL.search(after, 0, keep):
         return None
     more = list(new[first + 1 :])
-    return {"keep": keep, "html": after[keep:], **({"more": more} if more else {})}
+    return {"keep": keep, "rest": after[keep:], **({"more": more} if more else {})}
 
 
 def changed_from(old: Sequence[Block], new: Sequence[Block]) -> int | None:

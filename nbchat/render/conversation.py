@@ -10,6 +10,7 @@ from datetime import datetime
 from nbchat.messages import Message
 from nbchat.render.plain import clean, clip, escaped, joined, one_line
 from nbchat.render.transcript import FAINT, framed, message_pieces, plain_message, render_note
+from nbchat.render.values import NO_PICTURES, Pictures
 
 WHO = {"user": "User", "assistant": "Assistant"}
 MESSAGES = 200
@@ -18,12 +19,19 @@ HTML_LIMIT = 200_000  # characters of one message's HTML; a longer one is shown 
 PLAIN_LIMIT = 20_000  # characters of one message's text
 
 
-def render_conversation(messages: Sequence[Message], *, title: str, store_path: str = "") -> str:
+def render_conversation(
+    messages: Sequence[Message],
+    *,
+    title: str,
+    store_path: str = "",
+    pictures: Pictures = NO_PICTURES,
+) -> str:
     """The chat's last messages as safe HTML, at most 200 of them and 1 MB.
 
-    `store_path` is where the messages are that are not shown.
+    `store_path` is where the messages are that are not shown, `pictures` the bytes of those to
+    be seen, by digest.
     """
-    shown = last_shown(messages, render_entry)
+    shown = last_shown(messages, lambda message: render_entry(message, pictures))
     earlier = earlier_of(len(messages) - len(shown), store_path)
     head = f"<div><strong>{escaped(one_line(title, 200))}</strong></div>"
     return framed([head, *([render_note(earlier)] if earlier else []), *shown])
@@ -59,14 +67,17 @@ def earlier_of(count: int, store_path: str) -> str:
     return f"{which} not shown here but in the store{where}"
 
 
-def render_entry(message: Message) -> str:
+def render_entry(message: Message, pictures: Pictures = NO_PICTURES) -> str:
     """A message beneath who said it and when."""
     time = time_of(message.created_at)
     when = f" <span {FAINT}>{time}</span>" if time else ""
     who = f"<div><strong>{WHO[message.role]}</strong>{when}</div>"
     removed = removed_of(message)
     note = render_note(removed) if removed else ""
-    body = "".join(message_pieces(message, footer=message.role == "assistant"))
+    is_answer = message.role == "assistant"
+    body = "".join(message_pieces(message, footer=is_answer, pictures=pictures))
+    if len(body) > HTML_LIMIT and pictures:
+        return render_entry(message)
     if len(body) > HTML_LIMIT:
         body = f"<pre>{escaped(clip(plain_message(message), PLAIN_LIMIT))}</pre>"
     return f'<hr><div class="nbchat-entry">{who}{note}{body}</div>'

@@ -18,12 +18,11 @@ from nbchat.events import (
     ToolProgressEvent,
     ToolStartEvent,
 )
-from nbchat.messages import Message, Thinking
+from nbchat.messages import Image, Message, Thinking
 from nbchat.render.blocks import Block, message_blocks, segment_blocks, text_blocks
 from nbchat.render.markdown import block_starts, html_blocks
 from nbchat.render.plain import clean, one_line
 from nbchat.render.transcript import (
-    ShownKey,
     ToolRow,
     framed,
     plain_message,
@@ -33,7 +32,6 @@ from nbchat.render.transcript import (
     render_segment,
     render_text,
 )
-from nbchat.render.values import render_value
 
 RUNNING = "running…"
 WAITING = "needs approval"
@@ -122,7 +120,7 @@ class LiveAnswer:
         self._footer = footer
         self._math = math
         self._segments: list[GrowingText | Thinking | ToolRow] = []
-        self._shown: dict[ShownKey, str] = {}
+        self._pictures: dict[str, bytes] = {}
         self._notice = AWAITED
         self._message: Message | None = None
         self._is_ended = False
@@ -164,10 +162,12 @@ class LiveAnswer:
         """The answer so far, once done the stored message's transcript."""
         if self._message is not None:
             return render_message(
-                self._message, footer=self._footer, shown=self._shown, math=self._math
+                self._message, footer=self._footer, pictures=self._pictures, math=self._math
             )
         pieces = [
-            render_text(item.html()) if isinstance(item, GrowingText) else render_segment(item)
+            render_text(item.html())
+            if isinstance(item, GrowingText)
+            else render_segment(item, pictures=self._pictures)
             for item in self._segments
         ]
         return framed([*pieces, render_note(self._notice)] if self._notice else pieces)
@@ -176,7 +176,7 @@ class LiveAnswer:
         """The answer so far as the panel's blocks, once done the stored message's."""
         if self._message is not None:
             rows = [item for item in self._segments if isinstance(item, ToolRow)]
-            return message_blocks(self._message, shown=self._shown, rows=rows, math=self._math)
+            return message_blocks(self._message, rows=rows, math=self._math)
         blocks: list[Block] = []
         for place, item in enumerate(self._segments):
             if isinstance(item, GrowingText):
@@ -229,9 +229,7 @@ class LiveAnswer:
     def _end_tool(self, event: ToolEndEvent) -> None:
         """The running row of that call ends."""
         result = event.error if event.result is None else event.result
-        shown = render_value(event.value, event.images)
-        if shown:
-            self._shown[event.name, event.tool_call_id, result or ""] = shown
+        self._pictures |= {image.digest: image.data for image in event.images}
         found = self._open_row(event)
         if found is None:
             row = ToolRow(event.name, event.arguments, "", None, event.tool_call_id, event.call_id)
@@ -242,7 +240,8 @@ class LiveAnswer:
             status=event.status,
             result=result,
             is_open=False,
-            shown=shown,
+            is_table=event.is_table,
+            images=tuple(image.part for image in event.images if isinstance(image.part, Image)),
             duration_ms=event.duration_ms,
         )
 

@@ -47,6 +47,24 @@ def money(cost_usd: Decimal | float) -> str:
     return "<$0.0001" if 0 < cost_usd < 0.0001 else f"${cost_usd:,.4f}"
 
 
+def time_in_words(duration_ms: float) -> str:
+    """A duration, as exact as its length asks for."""
+    seconds = round(duration_ms / 1000)
+    if duration_ms < 1000:
+        return f"{duration_ms:.0f} ms"
+    if duration_ms < 10_000:
+        return f"{duration_ms / 1000:.1f} s"
+    return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60} s"
+
+
+def size_in_words(count: int) -> str:
+    """A size in bytes, KB or MB."""
+    if count < 1000:
+        return f"{count} bytes"
+    size, unit = (count / 1e3, "KB") if count < 999_500 else (count / 1e6, "MB")
+    return f"{size:.1f} {unit}" if size < 9.95 else f"{size:.0f} {unit}"
+
+
 def joined(pieces: list[str | None]) -> str:
     """The pieces that are known, on one line."""
     return " · ".join(one_line(piece, 200) for piece in pieces if piece)

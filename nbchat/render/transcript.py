@@ -7,7 +7,7 @@ the page's math typesetter away: "$5 and $10" is money, and math is a language w
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import groupby
@@ -16,6 +16,13 @@ from typing import Any
 from nbchat.messages import File, Image, Message, Text, Thinking, ToolCall, ToolResult, text_of
 from nbchat.render.markdown import render_markdown
 from nbchat.render.plain import clean, clip, escaped, joined, money, one_line
+from nbchat.render.values import (
+    NO_PICTURES,
+    Pictures,
+    render_picture,
+    render_pictures,
+    render_table,
+)
 
 FAINT = 'style="opacity: 0.7"'
 AS_TYPED = 'style="white-space: pre-wrap"'
@@ -31,9 +38,9 @@ STATUS_WORDS = {
 class ToolRow:
     """One tool call with what is known of its outcome.
 
-    `call_id` is nbchat's own, known while the call runs, which `is_open` says. `shown` is safe
-    HTML of what the tool returned, in place of its text. `place` is the call's round and number
-    in it. `asks` says that the call waits for somebody, `question` what for if not to run.
+    `call_id` is nbchat's own, known while the call runs, which `is_open` says. `is_table` says
+    that the result is a frame's CSV, `images` are its pictures. `place` is the call's round and
+    number in it. `asks` says that the call waits for somebody, `question` what for if not to run.
     """
 
     name: str
@@ -43,7 +50,8 @@ class ToolRow:
     tool_call_id: str = ""
     call_id: str = ""
     is_open: bool = False
-    shown: str = ""
+    is_table: bool = False
+    images: tuple[Image, ...] = ()
     place: str = ""
     progress: str = ""
     asks: bool = False
@@ -52,36 +60,35 @@ class ToolRow:
 
 
 Segment = Text | Thinking | ToolRow | Image | File
-ShownKey = tuple[str, str, str]
-NOTHING_SHOWN: Mapping[ShownKey, str] = {}
 
 
 def render_message(
     message: Message,
     *,
     footer: bool = False,
-    shown: Mapping[ShownKey, str] = NOTHING_SHOWN,
+    pictures: Pictures = NO_PICTURES,
     math: bool = False,
 ) -> str:
     """The message as safe HTML, with its numbers in a last line if `footer`.
 
     Formulas are MathML if `math`, else their source, which every notebook page shows.
-
-    `shown` is safe HTML of what tools returned, by name, provider's id and result of the call.
+    `pictures` are the bytes of those to be seen, by digest; the others are named.
     """
-    return framed(message_pieces(message, footer=footer, shown=shown, math=math))
+    return framed(message_pieces(message, footer=footer, pictures=pictures, math=math))
 
 
 def message_pieces(
     message: Message,
     *,
     footer: bool = False,
-    shown: Mapping[ShownKey, str] = NOTHING_SHOWN,
+    pictures: Pictures = NO_PICTURES,
     math: bool = False,
 ) -> list[str]:
     """What `render_message` puts into its frame."""
-    segments = [as_shown(segment, shown) for segment in segments_of(message)]
-    pieces = [render_segment(segment, message.role, math=math) for segment in segments]
+    pieces = [
+        render_segment(segment, message.role, pictures=pictures, math=math)
+        for segment in segments_of(message)
+    ]
     if status := status_of(message):
         pieces.append(render_note(status))
     if partial := partial_of(message):
@@ -89,14 +96,6 @@ def message_pieces(
     if footer and (line := footer_of(message)):
         pieces.append(render_note(line))
     return pieces
-
-
-def as_shown(segment: Segment, shown: Mapping[ShownKey, str]) -> Segment:
-    """A tool call with what its tool returned, where that is known."""
-    if not isinstance(segment, ToolRow):
-        return segment
-    key = (segment.name, segment.tool_call_id, segment.result or "")
-    return replace(segment, shown=shown.get(key, ""))
 
 
 def plain_message(message: Message, *, footer: bool = False) -> str:
@@ -121,11 +120,20 @@ def render_note(line: str) -> str:
     return f'<div class="nbchat-note" {FAINT}>{escaped(line)}</div>'
 
 
-def render_segment(segment: Segment, role: str = "assistant", *, math: bool = False) -> str:
+def render_segment(
+    segment: Segment,
+    role: str = "assistant",
+    *,
+    pictures: Pictures = NO_PICTURES,
+    math: bool = False,
+) -> str:
     """One run of text or thinking, or one tool call, as HTML."""
     if isinstance(segment, ToolRow):
-        return render_tool(segment)
-    if isinstance(segment, Image | File):
+        return render_tool(segment, pictures)
+    if isinstance(segment, Image):
+        note = render_note(attachment_line(segment))
+        return note + render_picture(segment, pictures.get(segment.digest))
+    if isinstance(segment, File):
         return render_note(attachment_line(segment))
     if isinstance(segment, Thinking):
         return folded("thinking", "Thinking", f"<div {AS_TYPED}>{escaped(segment.text)}</div>")
@@ -139,8 +147,8 @@ def render_text(html: str) -> str:
     return f'<div class="nbchat-text">{html}</div>'
 
 
-def render_tool(row: ToolRow) -> str:
-    """A tool call on one line, its arguments in full and its result folded beneath."""
+def render_tool(row: ToolRow, pictures: Pictures = NO_PICTURES) -> str:
+    """A tool call on one line, arguments and result folded beneath, tables and pictures open."""
     arguments = clean(arguments_of(row))
     short = one_line(arguments, 120)
     heading = f"{one_line(row.name, 100)}({short})"
@@ -148,7 +156,13 @@ def render_tool(row: ToolRow) -> str:
     body = f"<pre>{escaped(arguments)}</pre>" if short != arguments else ""
     if row.result is not None:
         body += f"<pre>{escaped(clip(row.result, 20_000))}</pre>"
-    return folded("tool", summary, body) + row.shown
+    table = table_of(row)
+    return folded("tool", summary, body) + table + render_pictures(row.images, pictures)
+
+
+def table_of(row: ToolRow) -> str:
+    """The frame that a call came to, as a table; '' for any other result."""
+    return render_table(row.result) if row.is_table and row.result else ""
 
 
 def folded(name: str, summary: str, body: str) -> str:
@@ -225,6 +239,8 @@ def rows_of(message: Message) -> list[ToolRow]:
             status = "no result" if result is None else "failed" if result.is_error else "ok"
             content = None if result is None else result.content
             row = ToolRow(call.name, call.arguments, status, content, call.tool_call_id)
+            if result is not None:
+                row = replace(row, is_table=bool(result.is_table), images=result.images)
             rows.append(replace(row, place=f"{number}.{seq}"))
     return rows
 

@@ -17,6 +17,7 @@ FIELDS: dict[str, dict[str, type]] = {
     "decide": {"call": str, "nonce": str, "ok": bool, "always": bool},
     "older": {"before": str},
     "source": {"rid": str, "id": str},
+    "picture": {"rid": str, "digest": str},
     "retry": {"rid": str, "id": str},
     "edit": {"rid": str, "id": str, "text": str},
     "switch": {"rid": str, "id": str},

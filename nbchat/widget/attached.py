@@ -3,7 +3,6 @@
 Each has a chip that says what it is and about how many tokens it takes, before it is sent.
 """
 
-import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 from nbchat.attachments import attachment_of
 from nbchat.errors import ConfigError
 from nbchat.messages import Attachment
-from nbchat.render.plain import clean, one_line
+from nbchat.render.plain import clean, one_line, size_in_words
+from nbchat.render.values import data_url
 from nbchat.store.identity import new_id
 from nbchat.variables import MARK, in_words, is_frame, is_value
 
@@ -63,7 +63,7 @@ class Attached:
         except ConfigError as failed:
             named, error = {"": ""}, str(failed)
         for name, said in named.items():
-            chip = _chip(f"@{name}", f"@{name}", "variable", len(said) // CHARS_PER_TOKEN)
+            chip = _chip(f"@{name}", f"@{name}", len(said) // CHARS_PER_TOKEN)
             chips.append(chip | {"error": error})
         return chips
 
@@ -94,16 +94,12 @@ def chip_of(id_: str, item: Attachment) -> dict[str, Any]:
     """The chip of something that was attached."""
     is_image = item.media_type.startswith("image/")
     tokens = IMAGE_TOKENS if is_image else len(item.data) // CHARS_PER_TOKEN
-    chip = _chip(id_, item.name, "image" if is_image else "file", tokens)
-    chip["bytes"] = len(item.data)
-    if is_image and len(item.data) <= THUMB_BYTES:
-        data = base64.b64encode(item.data).decode()
-        chip["thumb"] = f"data:{item.media_type};base64,{data}"
+    chip = _chip(id_, item.name, tokens) | {"size": size_in_words(len(item.data))}
+    if len(item.data) <= THUMB_BYTES:
+        chip["thumb"] = data_url(item.media_type, item.data)
     return chip
 
 
-def _chip(id_: str, label: str, kind: str, tokens: int) -> dict[str, Any]:
-    return {
-        "id": id_, "label": one_line(label, 60), "kind": kind, "tokens": tokens, "bytes": 0,
-        "thumb": "", "error": "",
-    }  # fmt: skip
+def _chip(id_: str, label: str, tokens: int) -> dict[str, Any]:
+    info = f"about {tokens:,} tokens" if tokens else ""
+    return {"id": id_, "label": one_line(label, 60), "tokens": tokens, "info": info}

@@ -41,12 +41,12 @@ def listed(own: Mapping[str, Command]) -> list[dict[str, str]]:
     told = {
         name: (inspect.getdoc(command) or "").partition("\n")[0] for name, command in own.items()
     }
-    return [{"name": name, "help": text} for name, text in {**BUILT_IN, **told}.items()]
+    return [{"name": name, "info": text} for name, text in {**BUILT_IN, **told}.items()]
 
 
 def in_words(own: Mapping[str, Command]) -> str:
     """The same as text."""
-    return "\n".join(f"/{item['name']}: {item['help']}" for item in listed(own))
+    return "\n".join(f"/{item['name']}: {item['info']}" for item in listed(own))
 
 
 def split_command(text: str, own: Mapping[str, Command]) -> tuple[str, str] | None:

@@ -3,12 +3,13 @@
 Reads only; each function is one question to the store.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from nbchat.analytics import search as find
 from nbchat.analytics import usage
 from nbchat.errors import ConfigError
-from nbchat.render.plain import money, one_line
+from nbchat.render.plain import joined, money, one_line
 from nbchat.store import Store
 from nbchat.store.shown import first_questions
 from nbchat.widget.shown import title_of
@@ -33,9 +34,7 @@ def rows(store: Store, query: str, here: str) -> list[dict[str, Any]]:
         {
             "id": row["id"],
             "title": title_of(row["name"], first.get(row["id"], "")),
-            "model": row["model"],
-            "turns": int(row["turns"] or 0),
-            "cost": "" if row["cost_usd"] is None else money(row["cost_usd"]),
+            "facts": facts_of(row),
             "when": row["updated_at"].isoformat(),
             "pinned": bool(row.get("pinned")),
             "here": row["id"] == here,
@@ -43,6 +42,13 @@ def rows(store: Store, query: str, here: str) -> list[dict[str, Any]]:
         }
         for row in listed
     ]
+
+
+def facts_of(row: Mapping[Any, Any]) -> str:
+    """A chat's turns, cost and model, on one line."""
+    turns, cost = int(row["turns"] or 0), row["cost_usd"]
+    counted = "1 turn" if turns == 1 else f"{turns:,} turns"
+    return joined([counted, None if cost is None else money(cost), row["model"]])
 
 
 def found(store: Store, query: str) -> dict[str, str]:

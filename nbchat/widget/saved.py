@@ -10,6 +10,7 @@ from IPython.display import publish_display_data
 
 from nbchat.messages import Message
 from nbchat.render.conversation import plain_conversation, render_conversation
+from nbchat.render.values import Pictures
 from nbchat.store.identity import new_id
 
 # where no kernel revives the panel, JupyterLab says so in red above what was said
@@ -25,15 +26,19 @@ class SavedTranscript:
     def __init__(self) -> None:
         self._places: list[str] = []
 
-    def show(self, messages: list[Message], title: str, store_path: str) -> None:
+    def show(
+        self, messages: list[Message], title: str, store_path: str, pictures: Pictures
+    ) -> None:
         """Put the transcript below the panel; called where the panel is displayed."""
         place = new_id()
         self._places = [*self._places[-3:], place]  # a cell that ran again has a new one
-        _publish(place, _bundle(messages, title, store_path), update=False)
+        _publish(place, _bundle(messages, title, store_path, pictures), update=False)
 
-    def update(self, messages: list[Message], title: str, store_path: str) -> None:
+    def update(
+        self, messages: list[Message], title: str, store_path: str, pictures: Pictures
+    ) -> None:
         """Say in every place where it was shown what was said since."""
-        bundle = _bundle(messages, title, store_path) if self._places else {}
+        bundle = _bundle(messages, title, store_path, pictures) if self._places else {}
         for place in self._places:
             with contextlib.suppress(Exception):  # the output or the kernel's socket is gone
                 _publish(place, bundle, update=True)
@@ -43,8 +48,11 @@ def _publish(place: str, bundle: dict[str, str], *, update: bool) -> None:
     publish_display_data(bundle, transient={"display_id": place}, update=update)  # type: ignore[no-untyped-call]
 
 
-def _bundle(messages: list[Message], title: str, store_path: str) -> dict[str, str]:
+def _bundle(
+    messages: list[Message], title: str, store_path: str, pictures: Pictures
+) -> dict[str, str]:
+    known = {"title": title, "store_path": store_path}
     return {
-        "text/html": HIDE_ERROR + render_conversation(messages, title=title, store_path=store_path),
-        "text/plain": plain_conversation(messages, title=title, store_path=store_path),
+        "text/html": HIDE_ERROR + render_conversation(messages, **known, pictures=pictures),
+        "text/plain": plain_conversation(messages, **known),
     }

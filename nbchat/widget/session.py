@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nbchat.engine.loop import engine_loop, in_thread, submit
 from nbchat.engine.watching import TurnBegun, TurnEnded, watch
 from nbchat.errors import NbchatError
-from nbchat.events import ApprovalEvent, DoneEvent, RetryEvent, ToolEndEvent, ToolStartEvent
+from nbchat.events import ApprovalEvent
 from nbchat.messages import Message
-from nbchat.render.blocks import approval_nonce, changed_from, growth, message_blocks
-from nbchat.render.live import LiveAnswer, repaint_due
+from nbchat.render.blocks import approval_nonce
 from nbchat.render.plain import clean, one_line
 from nbchat.store.chats import load_chat_row
 from nbchat.store.shown import Surroundings, load_surroundings, marker
+from nbchat.widget.answer import TICK_S, Answer, blocks_before, state_after
 from nbchat.widget.asked import Op, parse_op
 from nbchat.widget.attached import Attached
 from nbchat.widget.commands import Command, listed
 from nbchat.widget.saved import SavedTranscript
-from nbchat.widget.shown import shown_message, stored_blocks, title_of
-from nbchat.widget.wishes import WISHES, header
+from nbchat.widget.shown import shown_message, title_of
+from nbchat.widget.wishes import WISHES, header, models_offered
 
 if TYPE_CHECKING:
     from nbchat.chat import Chat
@@ -36,7 +36,6 @@ T = TypeVar("T")
 
 RIDS = 1_000  # of the page's last wishes, each of which is done once
 PAGE = 50  # messages of a snapshot
-TICK_S = 0.12  # between two looks of an answer that grows
 LOOK_S = 1.0  # how often the file is looked at for what other processes wrote
 
 
@@ -60,21 +59,18 @@ class Session:
         self.messages: list[Message] = []
         self.around = Surroundings()
         self.first = 0  # the first message that the page has
-        self.live: LiveAnswer | None = None
-        self.running: Any = None
+        self.answer: Answer | None = None
         self.asked: dict[Any, str] = {}
         self.streams: dict[Any, Any] = {}
         self.approvals: dict[str, str] = {}
         self._send, self._saved = send, saved
         self._number = 0
         self._header: dict[str, Any] = {}
+        self._models: list[str] = []
         self._status: dict[str, Any] = status("idle")
-        self._sent: list[dict[str, Any]] = []
-        self._is_dirty = False
-        self._painted_s = self._cost_s = 0.0
-        self._live_id = ""
-        self._before: list[dict[str, Any]] = []
+        self._since_s: float | None = None
         self._rids: dict[str, None] = {}
+        self._rid_of: dict[str, str] = {}  # by the id of the message that was asked so
         self._mark: Any = None
         self._stamp: Any = None
         self._looked_s = 0.0
@@ -117,6 +113,11 @@ class Session:
         """Whether a turn of another process is pending; what was decided lets it go on there."""
         return bool(self.messages) and self.messages[-1].status == "pending"
 
+    @property
+    def running(self) -> Any:
+        """The turn that runs, whoever asked it; None between turns."""
+        return self.answer.running if self.answer is not None else None
+
     def _stop_others(self) -> None:
         """A turn that another Chat object asked is shown here, so it can be stopped here."""
         running = self.running
@@ -137,7 +138,12 @@ class Session:
                 async with asyncio.timeout(TICK_S if self._is_dirty else LOOK_S):
                     news = await self._inbox.get()
             await self._guarded(self._handle(news), news)
-            self._flush_if_due()
+            if self.answer is not None and self.answer.is_due():
+                self._tell_news(self.answer)
+
+    @property
+    def _is_dirty(self) -> bool:
+        return self.answer is not None and self.answer.is_dirty
 
     async def _guarded(self, work: Any, news: Any = None) -> None:
         """One thing that goes wrong is told, and the panel lives on."""
@@ -204,9 +210,10 @@ class Session:
             mark = chat.store.read(lambda cursor: marker(cursor, chat.id))
             waiting = chat.approvals()
             top = header(chat, self.title_for(messages), around.context_tokens)
-            return messages, around, mark, waiting, top
+            return messages, around, mark, waiting, top, models_offered(chat, messages)
 
-        self.messages, self.around, self._mark, waiting, self._header = await in_thread(read)
+        found = await in_thread(read)
+        self.messages, self.around, self._mark, waiting, self._header, self._models = found
         self.approvals |= {
             event.call_id: approval_nonce(event.call_id, event.arguments) for event in waiting
         }
@@ -215,26 +222,24 @@ class Session:
     def snapshot(self) -> None:
         """Send everything that the page needs to begin."""
         shown = [self.shown(message) for message in self.messages[self.first :]]
-        self._sent = list(shown[-1]["blocks"]) if shown and self.live is not None else []
+        if self.answer is not None:
+            self.answer.told(shown[-1]["blocks"] if shown else [])
         self.tell(
             "snap",
             chat=self._header,
-            status=self._status,
+            status=self._status_now(),
             msgs=shown,
             more=self.first > 0,
-            models=self._models(),
+            models=self._models,
             commands=listed(self.commands),
         )
 
-    def _models(self) -> list[str]:
-        used = [message.model for message in self.messages if message.model]
-        return sorted({self.chat.model, *used})
-
     def shown(self, message: Message) -> dict[str, Any]:
         """The message as the page shows it, live where it is on its way."""
-        if self.live is not None and self.running is not None and message.id == self._live_id:
-            return shown_message(message, self.around, self._live_blocks())
-        return shown_message(message, self.around)
+        answer = self.answer
+        is_live = answer is not None and message.id == answer.id
+        row = shown_message(message, self.around, answer.blocks() if answer and is_live else None)
+        return row | {"rid": self._rid_of.get(message.id)}
 
     def older(self, before: str) -> None:
         """Send the messages before the first one that the page has."""
@@ -243,16 +248,20 @@ class Session:
         self.first = start
         self.tell("older", msgs=rows, more=start > 0)
 
-    def set_status(self, state: str, text: str = "", since: float | None = None) -> None:
-        """Say what happens now."""
-        self._status = status(state, text, since)
-        self.tell("status", status=self._status)
+    def set_status(self, state: str, text: str = "", since_s: float | None = None) -> None:
+        """Say what happens now, and since when where that is of interest."""
+        self._status, self._since_s = status(state, text), since_s
+        self.tell("status", status=self._status_now())
+
+    def _status_now(self) -> dict[str, Any]:
+        waited = {} if self._since_s is None else {"waited": time.monotonic() - self._since_s}
+        return self._status | waited
 
     async def tell_chips(self, draft: str) -> None:
         """Say what will be sent with the next message, and about how many tokens that is."""
         chips = await in_thread(lambda: self.attached.chips(draft))
         tokens = sum(chip["tokens"] for chip in chips) + len(draft) // 4
-        self.tell("chips", chips=chips, tokens=tokens)
+        self.tell("chips", chips=chips, text=f"about {tokens:,} tokens" if tokens else "")
 
     # A turn -----------------------------------------------------------------------------------
 
@@ -260,13 +269,12 @@ class Session:
         ids = {message.id for message in self.messages}
         goes_on = news.assistant.id in ids
         linear = not self.messages or news.user.parent_id == self.messages[-1].id
-        self.running, self._live_id = news.running, news.assistant.id
-        self.live, self._sent = LiveAnswer(math=True), []
-        self._before = []
+        self.answer = Answer(news.running, news.assistant.id)
         rid = self.asked.pop(news.running, None)
         if goes_on or not linear:
             await self._read()
-            self._before = blocks_before(news.assistant, self.around) if goes_on else []
+            before = blocks_before(news.assistant, self.around) if goes_on else ()
+            self.answer = Answer(news.running, news.assistant.id, before)
             self.first = min(self.first, max(0, len(self.messages) - 1))
             if rid:
                 self.tell("ack", rid=rid)
@@ -275,57 +283,31 @@ class Session:
             after = self.messages[-1].id if self.messages else None
             self.messages += [news.user, news.assistant]
             if rid:
+                self._rid_of[news.user.id] = rid
                 self.tell("ack", rid=rid, id=news.user.id)
             self.tell("msg", msg=self.shown(news.user), after=after)
             self.tell("msg", msg=self.shown(news.assistant), after=news.user.id)
-        self.set_status("waiting", "Waiting for the model…", time.time() * 1000)
+        self.set_status("waiting", "Waiting for the model…", time.monotonic())
 
     def _follow(self, event: Any) -> None:
-        if self.live is None:
+        if self.answer is None:
             return
-        self.live.feed(event)
-        self._is_dirty = True
-        if isinstance(event, DoneEvent):
-            self._before = []  # its message has all of the turn
-        elif isinstance(event, ApprovalEvent):
+        self.answer.feed(event)
+        if isinstance(event, ApprovalEvent):
             self.approvals[event.call_id] = approval_nonce(event.call_id, event.arguments)
-            self.set_status("approval", f"{one_line(event.name, 60)} needs your approval")
             self.tell("said", text=f"The tool {one_line(event.name, 60)} needs your approval.")
-        elif isinstance(event, ToolStartEvent):
-            self.set_status("tool", f"Running {one_line(event.name, 60)}…", time.time() * 1000)
-        elif isinstance(event, RetryEvent):
-            words = f"Attempt {event.attempt} failed, next in {event.wait_s:.1f} s: {event.error}"
-            self.set_status("waiting", one_line(words, 300))
-        elif isinstance(event, ToolEndEvent):
-            self.set_status("waiting", "Waiting for the model…", time.time() * 1000)
-        elif event.content and self._status["state"] != "streaming":
-            self.set_status("streaming", "Answering…")
+        found = state_after(event)
+        if found is not None and (found[0] != "streaming" or self._status["state"] != "streaming"):
+            state, text = found
+            is_timed = state in ("tool", "waiting")
+            self.set_status(state, text, time.monotonic() if is_timed else None)
 
-    def _flush_if_due(self) -> None:
-        now_s = time.monotonic()
-        is_soon = now_s - self._painted_s < TICK_S
-        if self._is_dirty and not is_soon and repaint_due(now_s, self._painted_s, self._cost_s):
-            self.flush()
-
-    def flush(self) -> None:
-        """Send the blocks of the answer that have changed."""
-        self._is_dirty = False
-        if self.live is None:
-            return
-        start_s = time.monotonic()
-        blocks = self._live_blocks()
-        first = changed_from(self._sent, blocks)
-        grown = growth(self._sent, blocks, first)
-        if grown is not None and self.messages and self.messages[-1].id == self._live_id:
-            self.tell("grow", **grown)
-        elif first is not None:
-            self.tell("blk", id=self._live_id, k=first, blocks=blocks[first:])
-        self._sent = blocks
-        self._painted_s = time.monotonic()
-        self._cost_s = self._painted_s - start_s
-
-    def _live_blocks(self) -> list[dict[str, Any]]:
-        return [*self._before, *(self.live.blocks() if self.live is not None else ())]
+    def _tell_news(self, answer: Answer) -> None:
+        """Send what has changed of the answer."""
+        is_last = bool(self.messages) and self.messages[-1].id == answer.id
+        news = answer.news(is_last=is_last)
+        if news is not None:
+            self.tell(**news)
 
     async def _end(self, news: TurnEnded) -> None:
         self.streams.pop(news.running, None)
@@ -336,24 +318,25 @@ class Session:
             if news.began and self.running is None:  # it was under way when this panel came
                 await self.reload()
             return
-        if self._is_dirty:
-            self.flush()
-        self.live, self.running = None, None
+        answer, self.answer = self.answer, None
+        if answer is not None and answer.is_dirty:
+            self._tell_news(answer)
         before = {message.id for message in self.messages}
         self.set_status("idle")
         await self._read()
         self.tell("drop", ids=sorted(before - {message.id for message in self.messages}))
         for at in range(max(0, len(self.messages) - 2), len(self.messages)):
             after = self.messages[at - 1].id if at else None
-            self.tell("msg", msg=self._without_known(self.messages[at]), after=after)
+            self.tell("msg", msg=self._without_known(self.messages[at], answer), after=after)
         self.tell("chat", chat=self._header)
         self.tell("said", text=self._said(news.error))
         await self._save_transcript()
 
-    def _without_known(self, message: Message) -> dict[str, Any]:
+    def _without_known(self, message: Message, answer: Answer | None) -> dict[str, Any]:
         """The message as the page shows it, without the blocks that it has already."""
         shown = self.shown(message)
-        is_known = message.id == self._live_id and shown["blocks"] == self._sent
+        is_answer = answer is not None and message.id == answer.id
+        is_known = answer is not None and is_answer and answer.is_known(shown["blocks"])
         return shown | ({"blocks": None} if is_known else {})
 
     def _said(self, error: BaseException | None) -> str:
@@ -386,9 +369,9 @@ class Session:
     async def open(self, chat: "Chat") -> None:
         """Show another chat in this panel."""
         self._unwatch()
-        self.chat, self.live, self.running, self.approvals = chat, None, None, {}
+        self.chat, self.answer, self.approvals = chat, None, {}
         self._unwatch = watch(chat.store.path, chat.id, self._post)
-        self._status = status("idle")
+        self._status, self._since_s = status("idle"), None
         await self.reload()
 
     async def _save_transcript(self) -> None:
@@ -397,15 +380,9 @@ class Session:
         await in_thread(lambda: self._saved.update(messages, title, path))
 
 
-def status(state: str, text: str = "", since: float | None = None) -> dict[str, Any]:
-    """What happens now, as the page shows it; `since` is milliseconds of the epoch."""
-    return {"state": state, "text": text, "since": since}
-
-
-def blocks_before(message: Message, around: Surroundings) -> list[dict[str, Any]]:
-    """What a turn that goes on has shown already; calls that had no result then are told anew."""
-    pairs = zip(message_blocks(message), stored_blocks(message, around), strict=True)
-    return [known for then, known in pairs if then.get("status") != "running"]
+def status(state: str, text: str = "") -> dict[str, Any]:
+    """What happens now, as the page shows it."""
+    return {"state": state, "text": text}
 
 
 def take_over(chat: "Chat") -> None:

@@ -6,7 +6,7 @@ Pure: messages and numbers in, plain dicts out. HTML is made by the one renderin
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nbchat.messages import Message, text_of
+from nbchat.messages import Image, Message, attached_in, text_of
 from nbchat.render.blocks import message_blocks
 from nbchat.render.plain import clean, money, one_line
 from nbchat.render.transcript import ToolRow, footer_of, status_of
@@ -47,6 +47,11 @@ def shown_message(
 def source_of(message: Message) -> str:
     """The message's text as it was written, for copying and editing."""
     return clean(text_of(message.parts) or message.content)
+
+
+def images_of(message: Message) -> list[Image]:
+    """The pictures that were sent with the message, and those that its tools returned."""
+    return [part for part in attached_in(message.parts) if isinstance(part, Image)]
 
 
 def stored_blocks(message: Message, around: Surroundings) -> list[JSONObject]:

@@ -3,21 +3,26 @@
 Whatever waits for the store runs on a thread. What a wish raises is told to the page in words.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbchat.chat import Chat, create_chat, load_chat
 from nbchat.errors import ConfigError
-from nbchat.prices import context_window
+from nbchat.messages import Message
+from nbchat.prices import context_window, known_models
 from nbchat.providers import find_provider, split_model
+from nbchat.render.values import data_url
+from nbchat.store.attachments import load_attachment
 from nbchat.stores import delete_chat
 from nbchat.widget import drawer
 from nbchat.widget.asked import Op
 from nbchat.widget.commands import in_words, split_command
-from nbchat.widget.shown import header_of, source_of
+from nbchat.widget.shown import header_of, images_of, source_of
 
 if TYPE_CHECKING:
     from nbchat.widget.session import Session
+
+OFFERED = 200  # models
 
 Wish = Callable[["Session", Op], Awaitable[None]]
 
@@ -29,6 +34,14 @@ def header(chat: Chat, title: str, context: int | None) -> dict[str, Any]:
     name, bare = split_model(chat.model)
     limit = context_window(find_provider(name).prices, bare)
     return header_of(row, id_=chat.id, title=title, model=chat.model, context=context, limit=limit)
+
+
+def models_offered(chat: Chat, messages: Sequence[Message]) -> list[str]:
+    """The models of the picker: those that were used, then those known of their provider."""
+    name, _ = split_model(chat.model)
+    used = dict.fromkeys([chat.model, *(each.model for each in messages if each.model)])
+    known = [f"{name}/{model}" for model in known_models(find_provider(name).prices)]
+    return [*used, *(model for model in known if model not in used)][:OFFERED]
 
 
 # Asking ---------------------------------------------------------------------------------------
@@ -110,6 +123,21 @@ async def source(session: "Session", op: Op) -> None:
     """Send a message's text as it was written; '' for a message that is not here."""
     text = next((source_of(one) for one in session.messages if one.id == op["id"]), "")
     session.tell("source", rid=op.rid, text=text)
+
+
+async def picture(session: "Session", op: Op) -> None:
+    """Send a picture that a message of this chat shows; '' for one that is not here."""
+    store, digest = session.chat.store, op["digest"]
+    images = (image for message in session.messages for image in images_of(message))
+    image = next((image for image in images if image.digest == digest), None)
+
+    def url() -> str:
+        assert image is not None
+        return data_url(
+            image.media_type, store.read(lambda cursor: load_attachment(cursor, digest))
+        )
+
+    session.tell("picture", rid=op.rid, url=await session.thread(url) if image else "")
 
 
 async def switch(session: "Session", op: Op) -> None:
@@ -301,5 +329,5 @@ WISHES: Mapping[str, Wish] = {
     "switch": switch, "fork": fork, "drop": drop, "rate": rate, "model": model,
     "list": list_chats, "open": open_chat, "new": new, "rename": rename, "pin": pin,
     "delete": delete, "names": names, "draft": draft, "attach": attach, "figure": figure,
-    "unattach": unattach, "source": source,
+    "unattach": unattach, "source": source, "picture": picture,
 }  # fmt: skip

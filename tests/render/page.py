@@ -30,7 +30,7 @@ ATTRIBUTES = {
     "code": {"class": CLASS},
     "details": {"class": CLASS},
     "div": {"class": CLASS, "style": STYLE},
-    "img": {"src": PICTURE, "alt": re.compile(".*", re.S)},
+    "img": {"class": CLASS, "src": PICTURE, "alt": re.compile(".*", re.S)},
     "ol": {"start": re.compile("[0-9]+")},
     "span": {"style": STYLE},
     "td": {"style": STYLE},

@@ -45,24 +45,25 @@ def test_cut_anywhere_live_blocks_are_the_stored_message_s(text: str, data: st.D
 
 
 @settings(deadline=None)
-@given(st.one_of(TEXT, PIECES, st.text()), st.data())
+@given(st.one_of(TEXT, PIECES, st.text()), st.sampled_from([TextEvent, ThinkingEvent]), st.data())
 def test_what_a_block_grew_by_makes_the_page_s_blocks_the_kernel_s(
-    text: str, data: st.DataObject
+    text: str, kind: type, data: st.DataObject
 ) -> None:
     edges = sorted({0, len(text), *data.draw(st.sets(st.integers(0, len(text))))})
     answer = LiveAnswer(math=True)
     here: list[dict[str, object]] = []
+    key = "html" if kind is TextEvent else "text"
 
     for start, end in pairwise(edges):
-        answer.feed(TextEvent("m", text[start:end]))
+        answer.feed(kind("m", text[start:end]))
         blocks = answer.blocks()
         first = changed_from(here, blocks)
         grown = growth(here, blocks, first)
         if grown is not None:
             # as JavaScript counts
-            units = str(here[-1]["html"]).encode("utf-16-le", "surrogatepass")
+            units = str(here[-1][key]).encode("utf-16-le", "surrogatepass")
             kept = units[: 2 * grown["keep"]].decode("utf-16-le", "surrogatepass")
-            here[-1:] = [{"kind": "text", "html": kept + grown["html"]}, *grown.get("more", [])]
+            here[-1:] = [here[-1] | {key: kept + grown["rest"]}, *grown.get("more", [])]
         elif first is not None:
             here[first:] = blocks[first:]
 
@@ -126,7 +127,7 @@ def test_a_call_waits_runs_reports_and_ends_in_one_row() -> None:
         {"call": "call", "nonce": nonce, "question": "really?", "always": False},
         None,
     ]
-    assert (rows[-1]["ms"], rows[-1]["html"]) == (12, "<pre>2</pre>")
+    assert (rows[-1]["time"], rows[-1]["html"]) == ("12 ms", "<pre>2</pre>")
 
 
 def test_a_stored_row_keeps_what_was_known_while_it_ran() -> None:
@@ -137,9 +138,9 @@ def test_a_stored_row_keeps_what_was_known_while_it_ran() -> None:
     answer.feed(ToolEndEvent("m", "f", "t", "denied", None, "no", 3.0, "call"))
     answer.feed(DoneEvent("m", message))
 
-    found = [(row["key"], row["status"], row["ms"]) for row in answer.blocks()]
+    found = [(row["key"], row["status"], row["time"]) for row in answer.blocks()]
 
-    assert found == [("call", "denied", 3), ("1.2", "proposed", None)]
+    assert found == [("call", "denied", "3 ms"), ("1.2", "proposed", "")]
     assert [row["status"] for row in message_blocks(message)] == ["error", "proposed"]
 
 

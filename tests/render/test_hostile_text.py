@@ -15,7 +15,7 @@ from nbchat.events import (
     ToolEndEvent,
     ToolStartEvent,
 )
-from nbchat.messages import Message, Text, Thinking, ToolCall, ToolResult
+from nbchat.messages import Image, Message, Text, Thinking, ToolCall, ToolResult
 from nbchat.render.card import plain_card, render_card
 from nbchat.render.live import LiveAnswer
 from nbchat.render.markdown import cleaner, render_markdown
@@ -33,7 +33,7 @@ def hostile_messages(text: str) -> list[Message]:
         Text(text),
         call,
         ToolCall("raw", text, "2"),
-        ToolResult(text, text, text),
+        ToolResult(text, text, text, is_table=True, images=(Image("d", text, text),)),
         ToolResult(text, "2", text, is_error=True, seq=2),
         Text(text, round=2),
     )

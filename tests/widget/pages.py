@@ -95,8 +95,9 @@ class Page:
                 message["blocks"] = message["blocks"][: told["k"]] + told["blocks"]
             case "grow":
                 block = self.messages[-1]["blocks"][-1]
-                html = block["html"][: told["keep"]] + told["html"]
-                self.messages[-1]["blocks"][-1:] = [{**block, "html": html}, *told.get("more", [])]
+                key = "text" if block["kind"] == "think" else "html"
+                grown = {**block, key: block[key][: told["keep"]] + told["rest"]}
+                self.messages[-1]["blocks"][-1:] = [grown, *told.get("more", [])]
             case "drop":
                 self.messages = [m for m in self.messages if m["id"] not in told["ids"]]
             case "older":

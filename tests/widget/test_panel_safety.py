@@ -6,6 +6,7 @@ from pages import Page
 import nbchat
 from nbchat.messages import ToolCall
 from nbchat.testing import ReplayServer, scripted
+from nbchat.widget.wishes import models_offered
 
 KEY = "made-up-" + "key-of-a-panel-1234"
 
@@ -77,3 +78,17 @@ def test_the_head_says_nothing_of_tokens_before_anything_was_asked(tmp_path):
     page.session.close()
 
     assert (page.chat["tokens"], page.chat["cost"]) == ("", "")
+
+
+def test_the_picker_offers_what_was_used_and_what_is_known_of_the_provider(tmp_path):
+    store = nbchat.open_store(tmp_path / "chats.duckdb")
+    chat = nbchat.create_chat("function/x", store=store, respond=scripted(["One."]))
+    chat.ask("Hi")
+    assert models_offered(chat, chat.messages()) == ["function/x"]
+
+    known = nbchat.create_chat("anthropic/claude-sonnet-4-5", store=store, api_key="k")
+    offered = models_offered(known, chat.messages())
+
+    assert offered[:2] == ["anthropic/claude-sonnet-4-5", "function/x"]
+    assert "anthropic/claude-haiku-4-5" in offered
+    assert len(offered) == len(set(offered))

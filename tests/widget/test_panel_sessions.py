@@ -197,8 +197,8 @@ def test_the_drawer_lists_finds_renames_pins_and_deletes(store, open_page):
 
     page.say("list", query="")
     rows = page.until_op("list")["chats"]
-    assert [(row["title"], row["here"], row["turns"]) for row in rows] == [
-        ("Hi", True, 1), ("whales", False, 1),
+    assert [(row["title"], row["here"], row["facts"]) for row in rows] == [
+        ("Hi", True, "1 turn · function/x"), ("whales", False, "1 turn · function/x"),
     ]  # fmt: skip
     page.say("list", query="large")
     [row] = page.until_op("list")["chats"]

@@ -5,65 +5,53 @@
 export const LOST = "The kernel was restarted: run this cell again.";
 export const SILENT = "No answer from the kernel yet: if it was restarted, run this cell again.";
 export const BUSY = "Stopping when the kernel is free.";
-export const MAX_BYTES = 20 * 1024 * 1024;
+const MAX_BYTES = 20e6;
 const SILENCE = 5000;
 
 // The store, without a page ----
 
-const REPLIES = new Set(["ack", "err", "list", "names", "said"]);
-const IDLE = { state: "idle", text: "", since: null };
+const IDLE = { state: "idle", text: "" };
 
 export function fresh() {
 	return {
-		s: -1, live: false, lost: true, chat: null, status: IDLE, skew: 0, msgs: [],
-		more: false, models: [], commands: [], chips: [], tokens: 0, pending: [], gone: "",
+		s: -1, live: false, lost: true, chat: null, status: IDLE, msgs: [],
+		more: false, models: [], commands: [], chips: [], estimate: "", pending: [], gone: "",
 	};
 }
 
-// `lost` in the answer means that something is missing, and only a snap will mend it.
+// `lost`: something is missing, and only a snap mends it.
 export function reduce(state, m, now = Date.now()) {
-	if (m.op === "snap") return snap(state, m);
+	if (m.op === "snap") return snap(state, m, now);
 	let next = state;
 	if (typeof m.s === "number" && !state.lost) {
 		next = m.s === state.s + 1 ? { ...state, s: m.s } : { ...state, lost: true };
 	}
-	if (next.lost && m.s !== undefined && !REPLIES.has(m.op)) return next;
+	if (next.lost && m.s !== undefined && m.op !== "ack" && m.op !== "err") return next;
 	return Object.hasOwn(ACTS, m.op) ? ACTS[m.op](next, m, now) : next;
 }
 
-function snap(state, m) {
-	const { s, chat, msgs, more, status = IDLE, models = [], commands = [] } = m;
+function snap(state, { s, chat, msgs, more, status = IDLE, models = [], commands = [] }, at) {
 	const other = state.chat && state.chat.id !== chat.id;
-	const pending = other ? [] : unsaid(state.pending, msgs, known(state.msgs));
-	return { ...state, s, chat, msgs, more, status, models, commands, pending, live: true, lost: false, gone: "" };
+	const pending = other ? [] : unsaid(state.pending, msgs);
+	return { ...state, s, chat, msgs, more, status: { ...status, at }, models, commands, pending, live: true, lost: false, gone: "" };
 }
 
 const known = (msgs) => new Set(msgs.map((msg) => msg.id));
 const lost = (state) => ({ ...state, lost: true });
 
 // A row shown before the kernel knew of it goes when its stored message arrives.
-function unsaid(pending, msgs, old) {
-	let left = pending;
-	for (const msg of msgs) {
-		if (msg.role !== "user" || old.has(msg.id) || !left.length) continue;
-		let at = left.findIndex((p) => p.id === msg.id);
-		if (at < 0) at = left.findIndex((p) => !p.id && p.text === msg.text);
-		left = left.filter((_, i) => i !== at);
-	}
-	return left;
-}
+const unsaid = (pending, msgs) => pending.filter((p) => !msgs.some((msg) => msg.rid === p.rid));
+const without = (state, m) => ({ ...state, pending: state.pending.filter((p) => p.rid !== m.rid) });
 
 function changed(state, id, change) {
 	const at = state.msgs.findIndex((msg) => msg.id === id);
 	const msg = at >= 0 && change(state.msgs[at]);
-	return msg ? { ...state, msgs: replaced(state.msgs, at, msg) } : lost(state);
+	return msg ? { ...state, msgs: state.msgs.with(at, msg) } : lost(state);
 }
-
-const replaced = (list, at, value) => list.map((old, i) => (i === at ? value : old));
 
 function placed(state, { msg, after }) {
 	if (state.msgs.some((m) => m.id === msg.id)) return changed(state, msg.id, (old) => ({ ...msg, blocks: msg.blocks || old.blocks }));
-	const pending = unsaid(state.pending, [msg], new Set());
+	const pending = unsaid(state.pending, [msg]);
 	const at = after == null ? -1 : state.msgs.findIndex((m) => m.id === after);
 	if (at < 0 && state.msgs.length && (after != null || state.more)) return lost(state);
 	const msgs = state.msgs.slice();
@@ -73,17 +61,13 @@ function placed(state, { msg, after }) {
 
 const ACTS = {
 	chat: (state, m) => ({ ...state, chat: m.chat }),
-	status: (state, m, now) => {
-		const since = m.status.since;
-		const skew = since && since !== state.status.since ? now - since : state.skew;
-		return { ...state, status: m.status, skew };
-	},
+	status: (state, m, at) => ({ ...state, status: { ...m.status, at } }),
 	msg: placed,
 	blk: (state, m) => changed(state, m.id, (msg) =>
 		m.k > msg.blocks.length ? null : { ...msg, blocks: msg.blocks.slice(0, m.k).concat(m.blocks) }),
 	grow: (state, m) => changed(state, state.msgs.at(-1)?.id, (msg) => {
-		const at = msg.blocks.length - 1, html = msg.blocks[at]?.html;
-		return html && { ...msg, blocks: replaced(msg.blocks, at, { ...msg.blocks[at], html: html.slice(0, m.keep) + m.html }).concat(m.more || []) };
+		const block = msg.blocks.at(-1), key = block?.kind === "think" ? "text" : "html";
+		return block?.[key] && { ...msg, blocks: msg.blocks.with(-1, { ...block, [key]: block[key].slice(0, m.keep) + m.rest }).concat(m.more || []) };
 	}),
 	drop: (state, m) => ({ ...state, msgs: state.msgs.filter((msg) => !m.ids.includes(msg.id)) }),
 	older: (state, m) => {
@@ -91,25 +75,18 @@ const ACTS = {
 		const msgs = m.msgs.filter((msg) => !have.has(msg.id)).concat(state.msgs);
 		return { ...state, msgs, more: !!m.more };
 	},
-	chips: (state, m) => ({ ...state, chips: m.chips || [], tokens: m.tokens || 0 }),
-	gone: (state, m) => ({ ...state, gone: m.text || "This chat is closed." }),
-	ack: (state, m) => ({
-		...state, pending: m.id && !known(state.msgs).has(m.id)
-			? state.pending.map((p) => (p.rid === m.rid ? { ...p, id: m.id } : p))
-			: state.pending.filter((p) => p.rid !== m.rid),
-	}),
-	err: (state, m) => ({ ...state, pending: state.pending.filter((p) => p.rid !== m.rid) }),
+	chips: (state, m) => ({ ...state, chips: m.chips, estimate: m.text }),
+	gone: (state, m) => ({ ...state, gone: m.text }),
+	ack: (state, m) => (m.id ? state : without(state, m)),
+	err: without,
 	"page:sent": (state, m) => ({ ...state, pending: state.pending.concat(m.row) }),
 };
 
 export const running = (state) => state.status.state !== "idle";
 
-let made = 0;
-export function makeRid(random = Math.random, now = Date.now()) {
-	return `r${now.toString(36)}-${(made += 1)}-${random().toString(36).slice(2, 10)}`;
-}
+export const makeRid = () => Math.random().toString(36).slice(2);
 
-// What a key means in the composer: a word for the view to act on, or "" to let the key be.
+// What a key means in the composer; "" lets it be.
 export function keyAction(e, { draft = "", busy = false, popup = false, recalled = null } = {}) {
 	const { key } = e;
 	if (e.isComposing || e.keyCode === 229) return "";
@@ -151,33 +128,11 @@ export function insertName(text, token, caret, name) {
 }
 
 export function matching(commands, prefix) {
-	const low = prefix.toLowerCase();
-	return commands
-		.map((c) => ({ name: c.name.replace(/^\//, ""), kind: "", info: c.help || "" }))
-		.filter((c) => c.name.toLowerCase().startsWith(low));
+	return commands.filter((c) => c.name.toLowerCase().startsWith(prefix.toLowerCase()));
 }
 
-export function sizeWords(bytes) {
-	if (bytes < 1000) return `${bytes} bytes`;
-	const [value, unit] = bytes < 999500 ? [bytes / 1024, "KB"] : [bytes / 1048576, "MB"];
-	return `${+value.toFixed(value < 10 ? 1 : 0)} ${unit}`;
-}
-
-export function tooBig(name, bytes) {
-	return bytes > MAX_BYTES
-		? `${name} is ${sizeWords(bytes)}, and at most ${sizeWords(MAX_BYTES)} can be attached. Attach a smaller file.`
-		: "";
-}
-
-export function took(ms) {
-	if (ms == null) return "";
-	if (ms < 1000) return `${Math.round(ms)} ms`;
-	const s = Math.round(ms / 1000);
-	return ms < 10000 ? `${(ms / 1000).toFixed(1)} s` : s < 60 ? `${s} s` : `${Math.floor(s / 60)} min ${s % 60} s`;
-}
-
-export function elapsed(status, skew, now) {
-	return status.since ? Math.max(0, Math.floor((now - skew - status.since) / 1000)) : 0;
+export function elapsed(status, now) {
+	return status.waited == null ? "" : ` · ${Math.floor(status.waited + (now - status.at) / 1000)} s`;
 }
 
 // The store and its line to the kernel ----
@@ -185,7 +140,7 @@ export function elapsed(status, skew, now) {
 const stores = new Map(); // by panel id: anywidget hands out a new model object per render
 
 export function storeOf(model) {
-	const id = model.get("_cid") || model;
+	const id = model.get("_cid");
 	if (!stores.has(id)) stores.set(id, makeStore());
 	const store = stores.get(id);
 	store.model = model;
@@ -195,7 +150,7 @@ export function storeOf(model) {
 function makeStore() {
 	const views = new Set();
 	const waiting = new Map();
-	const store = { state: fresh(), notice: "", model: null, views };
+	const store = { state: fresh(), notice: "", draft: "", model: null, views };
 	let silence;
 	let greeted = 0;
 
@@ -224,7 +179,6 @@ function makeStore() {
 	};
 	store.close = () => clearTimeout(silence);
 	store.take = (message) => {
-		if (typeof message?.op !== "string") return;
 		const before = store.state;
 		store.state = reduce(before, message);
 		const now = store.state;
@@ -232,7 +186,7 @@ function makeStore() {
 			clearTimeout(silence);
 			if (store.notice === LOST || store.notice === SILENT) store.say("");
 			// said again with the same rid: the kernel acts once
-			if (before.live && before.lost) for (const p of now.pending) if (!p.id) store.post({ op: "send", rid: p.rid, text: p.text });
+			if (before.live && before.lost) for (const p of now.pending) store.post({ op: "send", rid: p.rid, text: p.text });
 		} else if (now.lost && (!before.lost || Date.now() - greeted > 2000)) store.hello();
 		for (const view of views) view.show(now, before);
 		const done = waiting.get(message.rid);
@@ -252,13 +206,13 @@ function initialize({ model }) {
 	return () => {
 		model.off?.("msg:custom", heard);
 		store.close();
-		stores.delete(model.get("_cid") || model);
+		stores.delete(model.get("_cid"));
 	};
 }
 
 // Making nodes ----
 
-const on = (node, name, act) => node.addEventListener(name, act);
+const on = (node, names, act) => names.split(" ").forEach((name) => node.addEventListener(name, act));
 
 const ARIA = { label: "aria-label", hush: "aria-hidden" };
 // h("span.foot", {props}, kids): classes after the tag, the props may be left out.
@@ -278,6 +232,15 @@ function h(tag, ...kids) {
 	return node;
 }
 
+// Keys that act here and go no further; false lets one go on.
+function keys(node, acts) {
+	on(node, "keydown", (e) => {
+		if (e.isComposing || e.keyCode === 229 || !Object.hasOwn(acts, e.key) || acts[e.key](e) === false) return;
+		e.preventDefault();
+		e.stopPropagation();
+	});
+}
+
 const word = (onclick, ...kids) => h("button.word", { onclick }, ...kids);
 
 // The only place where text becomes markup: the kernel's `html`, or an icon.
@@ -286,20 +249,20 @@ function fill(node, html) {
 }
 
 const ICONS = {
-	send: "M8 13V3M3.5 7.5 8 3l4.5 4.5", stop: "M4.5 4.5h7v7h-7z", copy: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
-	edit: "M3 13l.7-3L11 2.7 13.3 5 6 12.3zM9.5 4.2l2.3 2.3", retry: "M13 8a5 5 0 1 1-1.6-3.7M13 2v3h-3",
-	fork: "M4.5 2v12M4.5 10c6 0 7-1 7-6M9 6l2.5-2.5L14 6",
-	trash: "M3 4.5h10M6 4.5v-2h4v2M4.5 4.5l.6 9h5.8l.6-9", up: "M5 7.5 7.5 2.5c1.5 0 1.5 1 1 4h4l-1 6.5H5zM2.5 7.5H5V13H2.5z",
-	down: "M11 8.5 8.5 13.5c-1.5 0-1.5-1-1-4h-4l1-6.5H11zM13.5 8.5H11V3h2.5z", note: "M2.5 3h11v8H7l-3 2.5V11H2.5z",
-	clip: "M12.5 7.5 7.7 12.3a3 3 0 0 1-4.2-4.2l5-5a2 2 0 0 1 2.8 2.8l-4.8 4.8a1 1 0 0 1-1.4-1.4l4.2-4.2",
-	figure: "M2.5 2.5v11h11M5 10.5l2.5-3.5 2 2L13 4.5", chats: "M2.5 4h11M2.5 8h11M2.5 12h7",
-	close: "M4 4l8 8M12 4l-8 8", pin: "M6 2.5h4l-.5 4 2 2.5h-7l2-2.5zM8 9v4.5",
-	left: "M9.5 4 5.5 8l4 4", right: "M6.5 4l4 4-4 4", check: "M3.5 8.5l3 3 6-7",
+	send: "8 13V3M3.5 7.5 8 3l4.5 4.5", stop: "4.5 4.5h7v7h-7z", copy: "5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
+	edit: "3 13l.7-3L11 2.7 13.3 5 6 12.3zM9.5 4.2l2.3 2.3", retry: "13 8a5 5 0 1 1-1.6-3.7M13 2v3h-3",
+	fork: "4.5 2v12M4.5 10c6 0 7-1 7-6M9 6l2.5-2.5L14 6",
+	trash: "3 4.5h10M6 4.5v-2h4v2M4.5 4.5l.6 9h5.8l.6-9", up: "5 7.5 7.5 2.5c1.5 0 1.5 1 1 4h4l-1 6.5H5zM2.5 7.5H5V13H2.5z",
+	down: "11 8.5 8.5 13.5c-1.5 0-1.5-1-1-4h-4l1-6.5H11zM13.5 8.5H11V3h2.5z", note: "2.5 3h11v8H7l-3 2.5V11H2.5z",
+	clip: "12.5 7.5 7.7 12.3a3 3 0 0 1-4.2-4.2l5-5a2 2 0 0 1 2.8 2.8l-4.8 4.8a1 1 0 0 1-1.4-1.4l4.2-4.2",
+	figure: "2.5 2.5v11h11M5 10.5l2.5-3.5 2 2L13 4.5", chats: "2.5 4h11M2.5 8h11M2.5 12h7",
+	cell: "2.5 4.5h11v4h-11zM8 10.5v4M6 12.5h4", close: "4 4l8 8M12 4l-8 8", pin: "6 2.5h4l-.5 4 2 2.5h-7l2-2.5zM8 9v4.5",
+	left: "9.5 4 5.5 8l4 4", right: "6.5 4l4 4-4 4", check: "3.5 8.5l3 3 6-7",
 };
 
 function icon(name) {
 	const node = h("span.icon", { hush: true });
-	fill(node, `<svg viewBox="0 0 16 16" width="16" height="16"><path d="${ICONS[name]}"/></svg>`);
+	fill(node, `<svg viewBox="0 0 16 16" width="16" height="16"><path d="M${ICONS[name]}"/></svg>`);
 	return node;
 }
 
@@ -308,7 +271,6 @@ function button(name, label, act, extra = {}) {
 }
 
 function labelled(node, label) {
-	if (node.getAttribute("aria-label") === label) return;
 	node.setAttribute("aria-label", label);
 	if (node.title) node.title = label;
 }
@@ -318,8 +280,8 @@ function put(node, value) {
 	if (node.textContent !== text) node.textContent = text;
 }
 
-function show(node, on) {
-	if (node.hidden === !!on) node.hidden = !on;
+function show(node, yes) {
+	node.hidden = !yes;
 }
 
 // A button that asks once more before it acts, and forgets when left.
@@ -353,22 +315,33 @@ function field(home, tag, label, value, keep, leave, onblur) {
 		act(node.value.trim());
 		ending = false;
 	};
-	on(node, "keydown", (e) => {
-		if (e.isComposing || e.keyCode === 229) return;
-		if (e.key === "Enter" && !e.shiftKey) {
-			e.preventDefault();
+	keys(node, {
+		Enter(e) {
+			if (e.shiftKey) return false;
 			end(keep);
 			if (!node.isConnected) home.focus();
-		} else if (e.key === "Escape") {
-			e.preventDefault();
-			e.stopPropagation();
+		},
+		Escape() {
 			end(leave);
 			home.focus();
-		}
+		},
 	});
 	if (onblur) on(node, "blur", () => end(onblur));
 	if (tag === "textarea") on(node, "input", () => grow(node));
 	return node;
+}
+
+// The same in the place of a node, which comes back.
+function rename(node, label, value, keep, leaves) {
+	const back = () => input.replaceWith(node);
+	const done = (text) => {
+		back();
+		if (text && text !== value) keep(text);
+	};
+	const input = field(node, "input", label, value, done, back, leaves && done);
+	node.replaceWith(input);
+	input.select();
+	input.focus();
 }
 
 function grow(area) {
@@ -393,17 +366,48 @@ async function copyText(root, text) {
 	}
 }
 
+// JupyterLab's own button makes the cell, and a paste fills it; false where that fails.
+async function intoCell(root, text) {
+	const book = root.closest(".jp-NotebookPanel");
+	const make = book?.querySelector('.jp-Toolbar [data-command="notebook:insert-cell-below"]');
+	if (!make) return false;
+	const active = () => book.querySelector(".jp-Cell.jp-mod-active");
+	const old = active();
+	make.dispatchEvent(new MouseEvent("mousedown", { bubbles: true }));
+	for (let left = 60; left; left -= 1) {
+		await new Promise(requestAnimationFrame);
+		const editor = active() !== old && active()?.querySelector(".cm-content");
+		if (!editor) continue;
+		const clipboardData = new DataTransfer();
+		clipboardData.setData("text/plain", text);
+		editor.focus();
+		return !editor.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+	}
+}
+
 // Blocks ----
 
+const SAFE = /^data:image\/(png|jpeg|gif|webp);/;
+
 function chipList(chips, label, remove) {
-	return h("ul.chips", { label }, ...chips.map((chip) => {
-		const safe = /^data:image\/(png|jpeg|gif|webp);/.test(chip.thumb || "");
-		return h("li", { class: `nbc-chip${chip.error ? " nbc-bad" : ""}`, title: chip.bytes ? sizeWords(chip.bytes) : null },
-			safe && h("img", { src: chip.thumb, alt: "" }),
+	return h("ul.chips", { label }, ...chips.map((chip) =>
+		h("li", { class: `nbc-chip${chip.error ? " nbc-bad" : ""}`, title: chip.size },
+			SAFE.test(chip.thumb) && h("img", { src: chip.thumb, alt: "" }),
 			h("span.chip-name", chip.label),
-			h("span.chip-info", chip.error || (chip.tokens ? `about ${chip.tokens.toLocaleString()} tokens` : "")),
-			remove && button("close", `Remove ${chip.label}`, () => remove(chip)));
-	}));
+			h("span.chip-info", chip.error || chip.info || ""),
+			remove && button("close", `Remove ${chip.label}`, () => remove(chip)))));
+}
+
+// asked for when its place is seen
+function picture(view, { digest, label, width, height }) {
+	const img = h("img.picture", { alt: label, width, height });
+	const seen = new IntersectionObserver(([place]) => {
+		if (!place.isIntersecting) return;
+		seen.disconnect();
+		view.store.ask("picture", { digest }, ({ url }) => SAFE.test(url) && (img.src = url));
+	});
+	seen.observe(img);
+	return img;
 }
 
 function codeBox(view, pre) {
@@ -411,7 +415,9 @@ function codeBox(view, pre) {
 	const box = h("div.code");
 	pre.replaceWith(box);
 	pre.tabIndex = 0;
-	box.append(pre, h("div.code-bar", view.copyButton("Copy code", code)));
+	const insert = button("cell", "Insert as a cell", async () => await intoCell(box, code()) || copy.click(), { class: "nbc-btn nbc-insert" });
+	const copy = view.copyButton("Copy code", code);
+	box.append(pre, h("div.code-bar", insert, copy));
 }
 
 function rich(view, node, html) {
@@ -432,9 +438,11 @@ const BLOCKS = {
 		const el = h("div.text");
 		return { el, update: (b) => rich(view, el, b.html) };
 	},
-	user() {
+	user(view) {
 		const el = h("div.bubble");
-		const update = (b) => el.replaceChildren(...[b.text && h("div.said", b.text), b.chips?.length && chipList(b.chips, "Attached")].filter(Boolean));
+		const update = ({ text, chips }) => el.replaceChildren(...[
+			text && h("div.said", text), ...chips.map((chip) => chip.picture && picture(view, chip.picture)), chips[0] && chipList(chips, "Attached"),
+		].filter(Boolean));
 		return { el, update };
 	},
 	think() {
@@ -444,7 +452,7 @@ const BLOCKS = {
 		return {
 			el,
 			update(b, was) {
-				put(label, b.label || "Thinking");
+				put(label, b.label);
 				if (!el.touched) el.open = !!b.open;
 				if (was && text.firstChild && b.text.startsWith(was.text)) text.firstChild.appendData(b.text.slice(was.text.length));
 				else put(text, b.text);
@@ -474,10 +482,13 @@ const BLOCKS = {
 				put(name, b.name);
 				put(brief, b.brief);
 				put(status, b.status);
-				put(time, took(b.ms));
+				put(time, b.time);
 				put(progress, b.progress);
 				put(args, b.args);
-				if ((b.html || "") !== (was?.html || "")) rich(view, out, b.html || "");
+				if (b.html !== was?.html) {
+					rich(view, out, b.html);
+					out.prepend(...b.pictures.map((one) => picture(view, one)));
+				}
 				show(outLabel, b.html);
 				show(out, b.html);
 				if (b.ask && !el.touched) el.open = true;
@@ -489,7 +500,7 @@ const BLOCKS = {
 	},
 };
 
-// Each button carries the call and the nonce it was made for, so a later question is not answered by it.
+// A button answers just the question that it was made for.
 function approval(view, node, ask) {
 	node.replaceChildren();
 	if (!ask) return;
@@ -526,8 +537,6 @@ function blockList(view, holder) {
 	};
 }
 
-// One message ----
-
 function messageItem(view, first) {
 	const { store } = view;
 	const user = first.role === "user";
@@ -536,7 +545,7 @@ function messageItem(view, first) {
 	const blocks = h("div.blocks");
 	const note = h("p.note");
 	const foot = h("span.foot");
-	const ask = (op, extra = {}, done) => store.ask(op, { id: msg.id, ...extra }, done);
+	const ask = (op, done) => store.ask(op, { id: msg.id }, done);
 	const again = word(() => ask("retry"), icon("retry"), "Retry");
 	const bar = h("div.bar");
 	const el = h("article", { class: `nbc-msg nbc-${user ? "user" : "assistant"}` }, blocks, note, again, bar);
@@ -546,10 +555,9 @@ function messageItem(view, first) {
 	const written = () => (source ||= msg.text || new Promise((done) => {
 		const shown = () => { source = null; done(blocks.innerText); };
 		setTimeout(shown, 1500);
-		if (!ask("source", {}, (reply) => done(reply.op === "source" && reply.text || blocks.innerText))) shown();
+		if (!ask("source", (reply) => done(reply.op === "source" && reply.text || blocks.innerText))) shown();
 	}));
-	on(el, "pointerenter", written);
-	on(el, "focusin", written);
+	on(el, "pointerenter focusin", written);
 	const copy = view.copyButton("Copy message", written);
 	let refresh = () => {};
 
@@ -592,12 +600,12 @@ function messageItem(view, first) {
 	} else {
 		const rate = (rating, note) => store.post({ op: "rate", id: msg.id, rating, note });
 		const thumb = (name, label, value) =>
-			button(name, label, () => rate(msg.rating === value ? 0 : value, msg.note_text || ""));
+			button(name, label, () => rate(msg.rating === value ? 0 : value, msg.note_text));
 		const up = thumb("up", "Good answer", 1);
 		const down = thumb("down", "Bad answer", -1);
 		const noteButton = button("note", "Note on this answer", () => {
 			if (editor) return;
-			editor = field(noteButton, "input", "Note", msg.note_text || "", (value) => rate(msg.rating || 0, value) && close(), close);
+			editor = field(noteButton, "input", "Note", msg.note_text, (value) => rate(msg.rating || 0, value) && close(), close);
 			bar.after(editor);
 			editor.focus();
 		});
@@ -627,13 +635,10 @@ function messageItem(view, first) {
 			show(bar, whole);
 			refresh();
 		},
-		refresh: () => refresh(),
 	};
 	item.update(first);
 	return item;
 }
-
-// The drawer of chats ----
 
 function makeDrawer(view) {
 	const { store } = view;
@@ -652,7 +657,7 @@ function makeDrawer(view) {
 		h("div.drawer-top", search, fresh), empty, rows);
 
 	function list() {
-		newest = store.ask("list", { query: search.value.trim() }, (reply) => {
+		newest = store.ask("list", { query: search.value }, (reply) => {
 			if (reply.op === "list" && reply.rid === newest) fillRows(reply.chats);
 		});
 	}
@@ -666,39 +671,29 @@ function makeDrawer(view) {
 		});
 	}
 	function row(chat) {
-		const facts = [`${chat.turns} ${chat.turns === 1 ? "turn" : "turns"}`, chat.cost, chat.model,
-			chat.when && new Date(chat.when).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })];
-		const title = chat.title || "Untitled";
+		const when = new Date(chat.when).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+		const { title } = chat;
 		const main = h("button.open-chat", { "aria-current": chat.here, onclick: () => act("open", { id: chat.id }, true) },
-			h("span.row-title", title), h("span.foot", facts.filter(Boolean).join(" · ")),
+			h("span.row-title", title), h("span.foot", `${chat.facts} · ${when}`),
 			chat.snippet && h("span.snippet", chat.snippet));
-		const rename = button("edit", `Rename ${title}`, () => {
-			const back = () => input.replaceWith(main);
-			const input = field(main, "input", "New title", chat.title, (value) => value ? act("rename", { id: chat.id, title: value }) : back(), back);
-			main.replaceWith(input);
-			input.focus();
-		});
+		const edit = button("edit", `Rename ${title}`, () =>
+			rename(main, "New title", title, (value) => act("rename", { id: chat.id, title: value })));
 		const pin = button("pin", chat.pinned ? `Unpin ${title}` : `Pin ${title}`, () => act("pin", { id: chat.id, on: !chat.pinned }),
-			{ "aria-pressed": String(!!chat.pinned) });
-		return h("li.row", main, h("span.row-bar", pin, rename, twoStep(`Delete ${title}`, () => act("delete", { id: chat.id }))));
+			{ "aria-pressed": `${chat.pinned}` });
+		return h("li.row", main, h("span.row-bar", pin, edit, twoStep(`Delete ${title}`, () => act("delete", { id: chat.id }))));
 	}
 	function fillRows(chats) {
 		rows.replaceChildren(...chats.map(row));
-		put(empty, chats.length ? "" : search.value.trim() ? "No chat matches." : "No chats yet.");
+		put(empty, chats.length ? "" : "No chat matches.");
 	}
 	on(search, "input", () => {
 		clearTimeout(timer);
 		timer = setTimeout(list, 200);
 	});
-	on(el, "keydown", (e) => {
-		if (e.key !== "Escape" || e.isComposing) return;
-		e.preventDefault();
-		open(false);
-	});
+	keys(el, { Escape: () => open(false) });
 	return {
 		el,
 		toggle: () => open(el.hidden),
-		stop: () => clearTimeout(timer),
 	};
 }
 
@@ -718,26 +713,14 @@ function makeHeader(view) {
 	const now = () => store.state.chat?.model || "";
 	on(title, "click", () => {
 		const { id, title: old } = store.state.chat;
-		const back = () => input.replaceWith(title);
-		const keep = (value) => {
-			back();
-			if (value && value !== old) store.ask("rename", { id, title: value });
-		};
-		const input = field(title, "input", "Chat title", old || "", keep, back, keep);
-		title.replaceWith(input);
-		input.select();
-		input.focus();
+		rename(title, "Chat title", old, (value) => store.ask("rename", { id, title: value }), true);
 	});
 	const restore = () => (model.value = now());
 	// emptied while chosen from: a datalist offers only what matches the text in the field
 	on(model, "focus", () => { model.placeholder = now(); model.value = ""; });
 	on(model, "blur", restore);
-	on(model, "keydown", (e) => {
-		if (e.isComposing || (e.key !== "Escape" && e.key !== "Enter")) return;
-		e.preventDefault();
-		if (e.key === "Escape") model.value = "";
-		view.input.focus();
-	});
+	const leave = () => view.input.focus();
+	keys(model, { Enter: leave, Escape() { model.value = ""; leave(); } });
 	on(model, "change", () => {
 		const name = model.value.trim();
 		if (name && name !== now()) store.ask("model", { name }, restore);
@@ -747,8 +730,8 @@ function makeHeader(view) {
 		el,
 		update(state) {
 			const chat = state.chat || {};
-			put(title, chat.title || "New chat");
-			labelled(title, `Rename: ${chat.title || "New chat"}`);
+			put(title, chat.title);
+			labelled(title, `Rename: ${chat.title}`);
 			if (document.activeElement !== model) restore();
 			put(tokens, chat.tokens);
 			put(cost, chat.cost);
@@ -816,8 +799,6 @@ function makePopup(view) {
 	};
 }
 
-// The view ----
-
 function render({ model, el: host }) {
 	const store = storeOf(model);
 	const view = { store };
@@ -881,7 +862,7 @@ function render({ model, el: host }) {
 		toBottom();
 	}
 	// the browser moves the place too, when sizes change: only a reader's move lets go of the end
-	for (const name of ["wheel", "pointerdown", "keydown", "touchmove"]) on(log, name, () => (meant = Date.now()));
+	on(log, "wheel pointerdown keydown touchmove", () => (meant = Date.now()));
 	on(log, "scroll", () => {
 		const top = log.scrollTop;
 		if (log.scrollHeight - top - log.clientHeight < 8) pinned = true;
@@ -891,9 +872,7 @@ function render({ model, el: host }) {
 		show(jump, !pinned);
 		if (top < 60 && !pinned) loadOlder();
 	});
-	on(log, "keydown", (e) => {
-		if (e.target === log && e.key === "Escape" && busy()) stop();
-	});
+	keys(log, { Escape: (e) => e.target === log && busy() && stop() });
 	function loadOlder() {
 		const { more, msgs } = store.state;
 		if (!more || askedOlder === msgs[0]?.id) return;
@@ -947,9 +926,9 @@ function render({ model, el: host }) {
 		grow(input);
 		if (store.notice) store.say("");
 		const [, word] = /^\/(\S+)/.exec(text) || [];
-		if (!matching(store.state.commands, "").some((c) => c.name === word)) {
+		if (!store.state.commands.some((c) => c.name === word)) {
 			store.take({ op: "page:sent", row: { rid, text } });
-			setTimeout(() => !busy() && store.state.pending.some((p) => p.rid === rid && !p.id) && store.say(SILENT), SILENCE);
+			setTimeout(() => !busy() && store.state.pending.some((p) => p.rid === rid) && store.say(SILENT), SILENCE);
 		}
 		showSend();
 		pin();
@@ -987,8 +966,8 @@ function render({ model, el: host }) {
 	async function attach(files) {
 		for (const one of files) {
 			const name = one.name || "pasted";
-			const big = tooBig(name, one.size);
-			if (big) store.say(big);
+			const big = one.size > MAX_BYTES;
+			if (big) store.say(`${name} is larger than the 20 MB that can be attached. Attach a smaller file.`);
 			const bytes = !big && await one.arrayBuffer().catch(() => store.say(`${name} could not be read. Choose files, not a folder.`));
 			if (!bytes) continue;
 			put(estimate, "attaching…");
@@ -1006,16 +985,16 @@ function render({ model, el: host }) {
 		attach(files);
 	});
 	const over = (yes) => root.classList.toggle("nbc-over", yes);
-	for (const name of ["dragenter", "dragover", "drop"]) on(root, name, (e) => {
+	on(root, "dragenter dragover drop", (e) => {
 		if (!e.dataTransfer?.types.includes("Files")) return;
 		e.preventDefault();
 		e.stopPropagation();
-		over(name !== "drop");
-		if (name === "drop") attach([...e.dataTransfer.files]);
+		over(e.type !== "drop");
+		if (e.type === "drop") attach([...e.dataTransfer.files]);
 	});
 	on(root, "dragleave", (e) => root.contains(e.relatedTarget) || over(false));
 
-	for (const name of "keydown keypress keyup paste copy cut contextmenu wheel input".split(" ")) on(root, name, (e) => e.stopPropagation());
+	on(root, "keydown keypress keyup paste copy cut contextmenu wheel input", (e) => e.stopPropagation());
 	// Notebook 7 reads keys first, sparing just the focused element
 	on(root, "focusin", (e) => e.target.setAttribute("data-lm-suppress-shortcuts", true));
 
@@ -1054,11 +1033,11 @@ function render({ model, el: host }) {
 			input.focus();
 		};
 		attached.replaceChildren(...(state.chips.length ? [chipList(state.chips, "To be sent", remove)] : []));
-		put(estimate, state.tokens ? `about ${state.tokens.toLocaleString()} tokens` : "");
+		put(estimate, state.estimate);
 	}
 	function tick() {
-		const { status, skew } = store.state;
-		put(waitText, (status.text || status.state) + (status.since ? ` · ${elapsed(status, skew, Date.now())} s` : ""));
+		const { status } = store.state;
+		put(waitText, status.text + elapsed(status, Date.now()));
 	}
 	function showStatus(state, before) {
 		show(wait, busy());
@@ -1072,10 +1051,9 @@ function render({ model, el: host }) {
 		root.classList.add("nbc-live");
 		if (state.chat !== before.chat || state.models !== before.models) header.update(state);
 		if (state.msgs !== before.msgs) showMessages(state, before);
-		if (state.chat !== before.chat) for (const item of items.values()) item.refresh();
 		if (state.pending !== before.pending) showPending(state);
 		if (state.status !== before.status) showStatus(state, before);
-		if (state.chips !== before.chips || state.tokens !== before.tokens) showChips(state);
+		if (state.chips !== before.chips) showChips(state);
 		show(olderButton, state.more);
 		for (const node of [input, sendButton, clip, figure]) node.disabled = !!state.gone;
 		if (state.gone && state.gone !== before.gone) view.noticed(state.gone);
@@ -1089,14 +1067,14 @@ function render({ model, el: host }) {
 	store.views.add(view);
 	view.noticed(store.notice);
 	view.show(store.state, fresh());
+	if (store.draft) view.setDraft(store.draft);
+	store.draft = "";
 	const clock = setInterval(() => busy() && tick(), 1000);
 
-	return () => {
+	return () => { // also when the host draws the view anew: the draft comes back
+		store.draft = input.value;
 		store.views.delete(view);
 		clearInterval(clock);
-		clearTimeout(draftTimer);
-		drawer.stop();
-		cancelAnimationFrame(frame);
 		watch.disconnect();
 		root.remove();
 	};
