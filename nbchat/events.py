@@ -49,7 +49,7 @@ class ToolEndEvent:
     """A tool's outcome is stored; `result` is what the model will see.
 
     `value` is what the tool returned, as it was: a frame, say, of which `is_table` says that the
-    result is its CSV. `images` are the pictures in it, each with its `media_type`, `data` and `digest`.
+    result is its CSV. `images` are the pictures in it, with `media_type`, `data` and `digest`.
     """
 
     message_id: str

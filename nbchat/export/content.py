@@ -5,7 +5,7 @@ before they were known. Which words describe it is decided here, how they look i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from nbchat.errors import StoreError
@@ -14,21 +14,29 @@ from nbchat.render.card import cost_in_words
 from nbchat.render.conversation import time_of
 from nbchat.render.plain import joined
 from nbchat.render.transcript import render_footer
+from nbchat.render.values import Pictures
 from nbchat.store import Store
+from nbchat.store.attachments import digests_of, load_attachments
 from nbchat.store.chats import ChatRow, load_chat_row
 from nbchat.store.records import Record, load_requests, load_tool_calls
 from nbchat.store.turns import load_messages
 from nbchat.store.values import clean
 
+PICTURE_BYTES = 2_000_000  # a picture that takes more is named only
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A chat with the current branch's messages, and what was recorded of all its branches."""
+    """A chat with the current branch's messages, and what was recorded of all its branches.
+
+    `pictures` are the bytes of the branch's pictures, by digest.
+    """
 
     chat: ChatRow
     messages: tuple[Message, ...]
     tool_calls: tuple[Record, ...] = ()
     requests: tuple[Record, ...] = ()
+    pictures: Pictures = field(default_factory=dict)
 
 
 def load_content(store: Store, chat_id: str) -> Content:
@@ -38,11 +46,13 @@ def load_content(store: Store, chat_id: str) -> Content:
         row = load_chat_row(cursor, chat_id)
         if row is None:
             raise StoreError(f"Chat {chat_id} is no longer in the store, so it was not exported.")
+        messages = tuple(load_messages(cursor, chat_id, row.head_message_id))
         return Content(
             row,
-            tuple(load_messages(cursor, chat_id, row.head_message_id)),
+            messages,
             load_tool_calls(cursor, chat_id),
             load_requests(cursor, chat_id),
+            load_attachments(cursor, digests_of(messages), most_bytes=PICTURE_BYTES),
         )
 
     content: Content = without_secrets(store.read(load))

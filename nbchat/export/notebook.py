@@ -14,6 +14,7 @@ from nbchat.messages import Message
 from nbchat.render.conversation import removed_of
 from nbchat.render.plain import clean
 from nbchat.render.transcript import plain_message, render_message
+from nbchat.render.values import Pictures
 
 # lines that IPython may take for a pasted prompt, and strip
 PROMPT = re.compile(r"^\s*(>>>|\.\.\.|In ?\[|\[(nav|ins)\])", re.MULTILINE)
@@ -28,7 +29,7 @@ def notebook_of(content: Content) -> str:
         _cell("markdown", "title", heading_of(content)),
         _code("load", "%load_ext nbchat"),
         *(
-            _question(message, answers.get(message.id))
+            _question(message, answers.get(message.id), content.pictures)
             for message in content.messages
             if message.role == "user"
         ),
@@ -45,9 +46,9 @@ def notebook_of(content: Content) -> str:
     return json.dumps(notebook, ensure_ascii=False, indent=1) + "\n"
 
 
-def _question(message: Message, answer: Message | None) -> dict[str, Any]:
-    outputs = [_output(message)] if message.status == "failed" else []
-    outputs += [_output(answer)] if answer else []
+def _question(message: Message, answer: Message | None, pictures: Pictures) -> dict[str, Any]:
+    outputs = [_output(message, pictures)] if message.status == "failed" else []
+    outputs += [_output(answer, pictures)] if answer else []
     return _code(message.id, source_of(message), outputs)
 
 
@@ -62,9 +63,9 @@ def source_of(message: Message) -> str:
     return f"get_ipython().run_cell_magic('chat', '--raw', {text!r})"
 
 
-def _output(message: Message) -> dict[str, Any]:
+def _output(message: Message, pictures: Pictures) -> dict[str, Any]:
     data = {
-        "text/html": render_message(message, footer=message.role == "assistant"),
+        "text/html": render_message(message, footer=message.role == "assistant", pictures=pictures),
         "text/plain": plain_message(message, footer=message.role == "assistant"),
     }
     return {"output_type": "display_data", "data": data, "metadata": {}}

@@ -12,6 +12,7 @@ from nbchat.messages import Message
 from nbchat.render.conversation import WHO, removed_of, time_of
 from nbchat.render.plain import clip, escaped, one_line
 from nbchat.render.transcript import AS_TYPED, folded, render_message
+from nbchat.render.values import Pictures
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
@@ -57,7 +58,7 @@ def page_of(content: Content) -> str:
         title=escaped(one_line(title_of(content), 300)),
         facts=facts,
         instructions=instructions_of(content.chat.instructions or ""),
-        articles="\n".join(map(article_of, content.messages)),
+        articles="\n".join(article_of(each, content.pictures) for each in content.messages),
         totals=escaped(totals_of(content)),
     )
 
@@ -74,12 +75,13 @@ def instructions_of(text: str) -> str:
     return folded("instructions", "Instructions", body) if text.strip() else ""
 
 
-def article_of(message: Message) -> str:
+def article_of(message: Message, pictures: Pictures) -> str:
     """A message with who said it and when."""
     who = f'<h2 class="nbchat-who">{WHO[message.role]}</h2>'
     when = f"<time>{time_of(message.created_at)}</time>"
     removed = removed_of(message)
     note = f'<div class="nbchat-removed">{escaped(removed)}</div>' if removed else ""
-    body = render_message(message, footer=message.role == "assistant", math=True)
+    is_answer = message.role == "assistant"
+    body = render_message(message, footer=is_answer, pictures=pictures, math=True)
     kind = "failed" if message.status == "failed" else "turn"
     return f'<article class="nbchat-{kind}"><header>{who}{when}</header>{note}{body}</article>'

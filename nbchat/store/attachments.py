@@ -34,13 +34,19 @@ def save_attachments(cursor: Cursor, attachments: Iterable[Attachment]) -> None:
         )  # fmt: skip
 
 
-def load_attachments(cursor: Cursor, digests: Iterable[str]) -> dict[str, bytes]:
-    """The bytes of these digests, as far as they are here."""
+def load_attachments(
+    cursor: Cursor, digests: Iterable[str], *, most_bytes: int | None = None
+) -> dict[str, bytes]:
+    """The bytes of these digests, as far as they are here and none has more than `most_bytes`."""
     wanted = sorted(digests)
     if not wanted:
         return {}
     rows = cursor.execute(
-        'select "digest", "data" from "attachments" where list_contains(?, "digest")', [wanted]
+        """
+        select "digest", "data" from "attachments"
+        where list_contains($digests, "digest") and ($most is null or "bytes" <= $most)
+        """,
+        {"digests": wanted, "most": most_bytes},
     ).fetchall()
     return {digest: bytes(data) for digest, data in rows}
 

@@ -16,7 +16,7 @@ from nbchat.store.identity import new_id
 from nbchat.widget.attached import Attached
 from nbchat.widget.commands import Command, checked_commands
 from nbchat.widget.figures import follow_figures, last_figure
-from nbchat.widget.saved import SavedTranscript
+from nbchat.widget.saved import SavedTranscript, pictures_of
 from nbchat.widget.session import Session
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class Panel(anywidget.AnyWidget):
         bundle = self._repr_mimebundle_(**options)
         publish_display_data(bundle[0] if isinstance(bundle, tuple) else bundle)  # type: ignore[no-untyped-call]
         messages = self.chat.messages()
-        self._saved.show(messages, self._session.title_for(messages), self.chat.store.path)
+        store, title = self.chat.store, self._session.title_for(messages)
+        self._saved.show(messages, title, store.path, pictures_of(store, messages))
 
 
 def open_panel(

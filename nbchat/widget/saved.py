@@ -5,19 +5,30 @@ and no trust; never text/markdown, from which JupyterLab runs scripts.
 """
 
 import contextlib
+from collections.abc import Sequence
 
 from IPython.display import publish_display_data
 
 from nbchat.messages import Message
 from nbchat.render.conversation import plain_conversation, render_conversation
 from nbchat.render.values import Pictures
+from nbchat.store import Store
+from nbchat.store.attachments import load_attachments
 from nbchat.store.identity import new_id
+from nbchat.widget.shown import images_of
 
+PICTURE_BYTES = 100_000  # a picture that takes more is named only, to keep the notebook small
 # where no kernel revives the panel, JupyterLab says so in red above what was said
 HIDE_ERROR = (
     "<style>.jp-OutputArea-child:has(+ .jp-OutputArea-child .nbchat-static)"
     ":has(> .jupyter-widgets):not(:has(.nbc)){display:none}</style>"
 )
+
+
+def pictures_of(store: Store, messages: Sequence[Message]) -> Pictures:
+    """The bytes of the small pictures of these messages, by digest; larger ones are only named."""
+    digests = {image.digest for message in messages for image in images_of(message)}
+    return store.read(lambda cursor: load_attachments(cursor, digests, most_bytes=PICTURE_BYTES))
 
 
 class SavedTranscript:

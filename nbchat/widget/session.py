@@ -25,7 +25,7 @@ from nbchat.widget.answer import TICK_S, Answer, blocks_before, state_after
 from nbchat.widget.asked import Op, parse_op
 from nbchat.widget.attached import Attached
 from nbchat.widget.commands import Command, listed
-from nbchat.widget.saved import SavedTranscript
+from nbchat.widget.saved import SavedTranscript, pictures_of
 from nbchat.widget.shown import shown_message, title_of
 from nbchat.widget.wishes import WISHES, header, models_offered
 
@@ -376,8 +376,12 @@ class Session:
 
     async def _save_transcript(self) -> None:
         messages, title = list(self.messages), self.title_for(self.messages)
-        path = self.chat.store.path
-        await in_thread(lambda: self._saved.update(messages, title, path))
+        store = self.chat.store
+
+        def save() -> None:
+            self._saved.update(messages, title, store.path, pictures_of(store, messages))
+
+        await in_thread(save)
 
 
 def status(state: str, text: str = "") -> dict[str, Any]:
