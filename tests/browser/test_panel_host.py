@@ -106,6 +106,7 @@ def test_what_tools_returned_and_people_sent_is_seen_as_it_is_also_after_a_reloa
     panel.is_idle()
     is_seen(panel, snap, "panel-pictures")
 
+    notebook.save()
     notebook.load()
     is_seen(panel_in(notebook), snap, "panel-pictures-again")
 
