@@ -238,7 +238,8 @@ comment on column "agent_sessions"."updated_at" is 'when its metadata last chang
 create table if not exists "attachments" (
   "digest" varchar primary key,
   "media_type" varchar not null,
-  "data" blob not null,
+  -- pictures and PDFs are compressed as they are, and reading one would unpack its neighbours
+  "data" blob not null using compression uncompressed,
   "bytes" bigint not null,
   "width" bigint,
   "height" bigint,

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 from crashing_child import WHENS
@@ -371,12 +372,26 @@ def test_arguments_that_look_like_a_picture_keep_none(store: nbchat.Store) -> No
     assert rows(store) == []
 
 
-def test_compacting_keeps_pictures(store: nbchat.Store) -> None:
-    chat_of(store, call("plot"), "done").ask("draw")
+def test_compacting_keeps_pictures_as_they_are(store: nbchat.Store) -> None:
+    def noise() -> list[Any]:
+        """Draw what cannot be made smaller."""
+        pictures = [Picture.effect_noise((100, 100), 90) for _ in range(20)]
+        return [*pictures, png()]
+
+    chat_of(store, call("noise"), "done", tools=[noise]).ask("draw")
     before = rows(store)
     store.compact()
 
     assert rows(store) == before != []
+    store.close()
+    with duckdb.connect(store.path, read_only=True) as database:
+        stored = database.execute(
+            """
+            select distinct "compression" from pragma_storage_info('attachments')
+            where "column_name" = 'data' and "segment_type" = 'BLOB'
+            """
+        ).fetchall()
+    assert stored == [("Uncompressed",)]
 
 
 # What goes wrong ----------------------------------------------------------------------------
