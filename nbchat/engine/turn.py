@@ -26,10 +26,12 @@ from nbchat.engine.moves import (
     rounds_allowed,
 )
 from nbchat.engine.plan import Plan
-from nbchat.engine.prepare import PreparedCall, add_result, prepare_calls, taken_up
+from nbchat.engine.prepare import PreparedCall, prepare_calls
 from nbchat.engine.record import error_json, parts_of_round, raw_of_round, request_row
+from nbchat.engine.request import request_of
 from nbchat.engine.rescue import rescued
-from nbchat.engine.tool_run import Waits, run_call, tell_refused
+from nbchat.engine.tool_round import gets_row, run_calls, save_calls, take_up
+from nbchat.engine.tool_run import tell_refused
 from nbchat.errors import (
     ConfigError,
     Halt,
@@ -39,13 +41,13 @@ from nbchat.errors import (
     ToolRoundsExceeded,
 )
 from nbchat.events import DoneEvent, Event, RetryEvent, TextEvent, ThinkingEvent, UsageEvent
-from nbchat.exchange import Delta, Reply, Request, Settings, Usage
+from nbchat.exchange import Delta, Reply, Request, Usage
 from nbchat.hooks import Decision
-from nbchat.messages import JSON, Message, Part, Text, ToolCall
+from nbchat.messages import JSON, Message, Part, Text
 from nbchat.store.attachments import digests_of, drop_unused
 from nbchat.store.file import Cursor
 from nbchat.store.rows import RequestRow
-from nbchat.store.tool_calls import save_tool_call, stop_tool_calls
+from nbchat.store.tool_calls import stop_tool_calls
 from nbchat.store.turns import (
     Begun,
     drop_assistant,
@@ -86,7 +88,7 @@ class Turn:
         self._worker = worker
         begun_rounds = max((row.call.round for row in begun.calls), default=0)
         self._limit = rounds_allowed(begun.assistant, begun_rounds, plan.max_tool_rounds)
-        self._unstored: list[RequestRow] = []
+        self.unstored: list[RequestRow] = []
         self._prepared: list[PreparedCall] = []
         self._attempt: Attempt | None = None
         self._wire: Wire | None = None
@@ -186,67 +188,23 @@ class Turn:
         self._prepared = (
             prepare_calls(self.plan.toolbox, self.draft.parts, number) if may_run else []
         )
-        await self._save_calls([call for call in self._prepared if self._gets_row(call)])
+        await save_calls(self, [call for call in self._prepared if gets_row(self, call)])
         self._tell_usage(row.usage)
         await self.around.tell("response", reply, row)
         for call in self._prepared:
             await tell_refused(self, call)
         return None
 
-    def _gets_row(self, call: PreparedCall) -> bool:
-        """Whether this move decides about the call or runs it: another move's has its row then."""
-        return not (self.plan.one_move and call.may_run and call.row.approval is None)
-
-    async def _save_calls(self, prepared: list[PreparedCall]) -> None:
-        """Commit the round and the rows of its tool calls, before any of them runs."""
-        for call in prepared:
-            if call.refusal is not None:
-                add_result(self.draft.parts, call.result(call.refusal, is_error=True))
-        snapshot, rows = self.draft.snapshot(), list(self._unstored)
-
-        def save(cursor: Cursor) -> None:
-            for row in rows:
-                save_request(cursor, snapshot, row, self.persist)
-            for call in prepared:
-                if not call.is_stored:
-                    save_tool_call(cursor, snapshot, call.row, self.persist)
-            update_assistant(cursor, snapshot, self.persist)
-
-        await self.save(save)
-        self._unstored.clear()
-
     async def _run_tools(self, open_calls: list[int]) -> Message | None:
-        """Run the round's calls at once; when all have ended, let one end the turn."""
-        prepared = self._prepared or await self._take_up(open_calls)
+        """Run the round's calls; the message if that ends the turn."""
+        prepared = self._prepared or await take_up(self, open_calls)
         self._prepared = []
-        calls = (run_call(self, call) for call in prepared if call.may_run)
-        ends = [end for end in await asyncio.gather(*calls, return_exceptions=True) if end]
-        waits = [end for end in ends if isinstance(end, Waits)]
-        if len(waits) < len(ends):
-            # a call whose end could not be stored must not pass for one that has
-            raise max(
-                (end for end in ends if not isinstance(end, Waits)),
-                key=lambda end: isinstance(end, StoreError),
-            )
-        if waits:
-            return await self._stop(error=AWAITS)
-        if any(call.row.status == "proposed" for call in prepared):
-            return await self._complete(self.draft.snapshot(status="complete"))
+        match await run_calls(self, prepared):
+            case "waits":
+                return await self._stop(error=AWAITS)
+            case "proposed":
+                return await self._complete(self.draft.snapshot(status="complete"))
         return None
-
-    async def _take_up(self, open_calls: list[int]) -> list[PreparedCall]:
-        """The calls that an earlier run of this turn left without a result, their rows stored."""
-        number = self.draft.last_round
-        earlier = {row.seq: row for row in self.begun.calls if row.call.round == number}
-        prepared = [
-            taken_up(call, earlier.get(call.row.seq))
-            for call in prepare_calls(self.plan.toolbox, self.draft.parts, number)
-            if call.row.seq in open_calls
-        ]
-        await self._save_calls(prepared)
-        for call in prepared:
-            await tell_refused(self, call)
-        return prepared
 
     # A reply ----------------------------------------------------------------------------------
 
@@ -255,7 +213,8 @@ class Turn:
         before = self.draft.attempts_in(number)
         for tries in count(1):
             await asyncio.sleep(0)  # a stop that came during a commit is heard before sending
-            request = await self.around.request(self._request())
+            asked = request_of(self.plan, self.begun, self.draft, self.files)
+            request = await self.around.request(asked)
             attempt = self._attempt = Attempt(number, before + tries, wire=self._wire)
             try:
                 reply = await run_attempt(self.plan, request, attempt, self._show)
@@ -273,7 +232,7 @@ class Turn:
     async def _taken(self, reply: Reply, attempt: Attempt) -> tuple[Reply, RequestRow, bool]:
         row = request_row(self.plan.target, attempt, None)
         self.draft.rows.append(row)
-        self._unstored.append(row)
+        self.unstored.append(row)
         changed = await self.around.reply(reply, row)
         if changed.parts != reply.parts and changed.blocks is reply.blocks:
             changed = replace(changed, blocks=None)  # they say what is no longer said
@@ -294,34 +253,6 @@ class Turn:
         if decision is Decision.RETRY and not attempt.began_answer and tries < MOST_RETRIES:
             return error.retry_after_s or 0.0
         return retry_delay(error, tries, shown=attempt.began_answer)
-
-    def _request(self) -> Request:
-        plan = self.plan
-        messages = (*self.begun.history, self.begun.user)
-        replayed = tuple(
-            message
-            for message in messages
-            if message.status != "failed" and message.content_removed_at is None
-        )
-        if self.draft.parts:
-            replayed = (*replayed, self.draft.snapshot())
-        return Request(
-            provider=plan.target.provider.name,
-            model=plan.target.model,
-            messages=replayed,
-            instructions=plan.instructions,
-            tools=tuple(tool.spec for tool in plan.toolbox.tools.values()),
-            settings=self._settings(),
-            stream=plan.stream,
-            attachments=dict(self.files),
-        )
-
-    def _settings(self) -> Settings:
-        """A choice that forces tools holds until one was called, or the turn could never end."""
-        settings = self.plan.settings
-        called = any(isinstance(part, ToolCall) for part in self.draft.parts)
-        is_forced = settings.tool_choice not in (None, "auto", "none")
-        return replace(settings, tool_choice="auto") if called and is_forced else settings
 
     async def _record(self, attempt: Attempt, error: BaseException) -> None:
         """Store an attempt that failed or was stopped, if it was made at all."""
@@ -451,7 +382,7 @@ class Turn:
             error.add_note(f"The failed turn could not be cleaned up: {cleanup}")
 
     def _save_requests(self, cursor: Cursor, message: Message) -> None:
-        for row in self._unstored:
+        for row in self.unstored:
             save_request(cursor, message, row, self.persist)
 
     async def _end(self, message: Message, work: Callable[[Cursor], None]) -> None:
