@@ -3,8 +3,10 @@
 import subprocess
 import sys
 
+import pytest
 from playwright.sync_api import expect
 
+from browser.notebook import HOSTS
 from browser.panel import SETUP, panel_in
 from browser.scripted import Told
 from browser.server import environment
@@ -15,9 +17,12 @@ other.panel()
 """
 
 
-def test_every_view_shows_the_same_live(open_notebook):
+@pytest.mark.parametrize("host", HOSTS)
+def test_every_view_shows_the_same_live(host, open_notebook):
     notebook = open_notebook(
-        SETUP + "panel = talk.panel()", "panel", "panel", SAME, "talk.ask('From a cell')"
+        *(SETUP + "panel = talk.panel()", "panel", "panel"),
+        *(SAME, "talk.ask('From a cell')"),
+        host=host,
     )
     notebook.run(0, 1, 2, 3)
     views, model = [panel_in(notebook, cell) for cell in (1, 2, 3)], Told(notebook.folder)
@@ -39,8 +44,9 @@ def test_every_view_shows_the_same_live(open_notebook):
         view.says("Hello", "Good morning", "From a cell", "For all to see.")
 
 
-def test_a_reload_in_the_middle_of_an_answer_goes_on(open_notebook):
-    notebook = open_notebook(SETUP, "talk.panel()")
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_reload_in_the_middle_of_an_answer_goes_on(host, open_notebook):
+    notebook = open_notebook(SETUP, "talk.panel()", host=host)
     notebook.run(0, 1)
     panel, model = panel_in(notebook), Told(notebook.folder)
     panel.send("Hello")
@@ -78,8 +84,11 @@ def test_a_new_kernel_goes_on_where_the_last_one_stopped(open_notebook):
     panel_in(notebook, 2).says("Hello", "Good morning")
 
 
-def test_without_a_kernel_the_conversation_is_still_there(open_notebook, page, snap, tmp_path):
-    notebook = open_notebook(SETUP, "talk.panel()")
+@pytest.mark.parametrize("host", HOSTS)
+def test_without_a_kernel_the_conversation_is_still_there(
+    host, open_notebook, page, snap, tmp_path
+):
+    notebook = open_notebook(SETUP, "talk.panel()", host=host)
     notebook.run(0, 1)
     panel, model = panel_in(notebook), Told(notebook.folder)
     model.reply("Good **morning**", ended=True)
@@ -99,7 +108,7 @@ def test_without_a_kernel_the_conversation_is_still_there(open_notebook, page, s
     broken = notebook.output(1).get_by_text("Error displaying widget")
     expect(broken).to_be_attached()
     expect(broken).to_be_hidden()
-    snap("panel-without-kernel")
+    snap(f"panel-without-kernel-{host}")
 
     run = subprocess.run(
         [sys.executable, "-m", "jupyter", "nbconvert", "--to", "html", str(notebook.path)],
@@ -116,13 +125,14 @@ def test_without_a_kernel_the_conversation_is_still_there(open_notebook, page, s
     assert not any("text/markdown" in kinds for kinds in kept)
 
 
-def test_the_drawer_finds_and_opens_other_chats(open_notebook, snap):
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_drawer_finds_and_opens_other_chats(host, open_notebook, snap):
     more = """
 for name, text in (("harbour", "ships"), ("forest", "trees")):
     nbchat.create_chat("function/x", respond=lambda r: f"About {text}", store="k.duckdb",
                        name=name).ask(f"Tell me of {text}")
 """
-    notebook = open_notebook(SETUP + more, "talk.panel()")
+    notebook = open_notebook(SETUP + more, "talk.panel()", host=host)
     notebook.run(0, 1)
     panel = panel_in(notebook)
 
@@ -131,15 +141,16 @@ for name, text in (("harbour", "ships"), ("forest", "trees")):
     expect(rows).to_have_count(3)
     panel.root.get_by_role("searchbox", name="Search chats").fill("trees")
     expect(rows).to_have_count(1)
-    snap("panel-drawer")
+    snap(f"panel-drawer-{host}")
     rows.first.get_by_role("button").first.click()
 
     panel.says("Tell me of trees", "About trees")
     expect(panel.button("Rename: forest")).to_be_visible()
 
 
-def test_a_dropped_file_is_shown_before_it_is_sent_and_kept(open_notebook, snap):
-    notebook = open_notebook(SETUP, "talk.panel()")
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_dropped_file_is_shown_before_it_is_sent_and_kept(host, open_notebook, snap):
+    notebook = open_notebook(SETUP, "talk.panel()", host=host)
     notebook.run(0, 1)
     panel, model = panel_in(notebook), Told(notebook.folder)
 
@@ -160,4 +171,4 @@ def test_a_dropped_file_is_shown_before_it_is_sent_and_kept(open_notebook, snap)
     panel.says("What is in it?", "Two columns.")
     expect(panel.messages.first).to_contain_text("orders.csv")
     expect(chips).to_be_hidden()
-    snap("panel-attached")
+    snap(f"panel-attached-{host}")

@@ -46,9 +46,10 @@ def test_stop_keeps_the_partial_answer_and_the_next_question_works(host, open_no
     panel.says("Go on and on.", "Once upon a time", "And?", "The end.")
 
 
-def test_stop_works_while_another_cell_computes(open_notebook):
+@pytest.mark.parametrize("host", HOSTS)
+def test_stop_works_while_another_cell_computes(host, open_notebook):
     busy = "import pathlib\nwhile not pathlib.Path('free').exists(): pass"
-    notebook = open_notebook(SETUP, "talk.panel()", busy)
+    notebook = open_notebook(SETUP, "talk.panel()", busy, host=host)
     notebook.run(0, 1)
     panel, model = panel_in(notebook), Told(notebook.folder)
 
@@ -84,8 +85,9 @@ def test_typing_reaches_no_shortcut_of_the_notebook(host, open_notebook):
     assert notebook.sources() == before
 
 
-def test_everything_can_be_done_by_keys(open_notebook):
-    notebook = open_notebook(SETUP, "talk.panel()")
+@pytest.mark.parametrize("host", HOSTS)
+def test_everything_can_be_done_by_keys(host, open_notebook):
+    notebook = open_notebook(SETUP, "talk.panel()", host=host)
     notebook.run(0, 1)
     panel, model = panel_in(notebook), Told(notebook.folder)
     model.reply("First answer.", ended=True)

@@ -1,7 +1,9 @@
 """What happens inside turns and between them: tools, approvals, branches, failures."""
 
+import pytest
 from playwright.sync_api import expect
 
+from browser.notebook import HOSTS
 from browser.panel import SETUP, panel_in
 from browser.scripted import Told
 
@@ -23,15 +25,16 @@ def ask_to_cancel(panel, model, order, text):
     panel.send(text)
 
 
-def test_a_call_runs_only_when_it_is_approved(open_notebook, snap):
-    notebook = open_notebook(SETUP + TOOLS, "talk.panel()")
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_call_runs_only_when_it_is_approved(host, open_notebook, snap):
+    notebook = open_notebook(SETUP + TOOLS, "talk.panel()", host=host)
     notebook.run(0, 1)
     panel, model = panel_in(notebook), Told(notebook.folder)
 
     ask_to_cancel(panel, model, 7, "Cancel order 7")
     expect(panel.button("Approve")).to_be_visible()
     expect(panel.root.get_by_role("status")).to_contain_text("needs your approval")
-    snap("panel-approval")
+    snap(f"panel-approval-{host}")
     model.reply("It is cancelled.", ended=True)
     panel.button("Approve").click()
     panel.is_idle()
@@ -47,8 +50,9 @@ def test_a_call_runs_only_when_it_is_approved(open_notebook, snap):
     expect(panel.messages.last).not_to_contain_text("order 8 is cancelled")
 
 
-def test_an_edit_and_a_retry_are_branches_that_can_be_walked(open_notebook, snap):
-    notebook = open_notebook(SETUP, "talk.panel()")
+@pytest.mark.parametrize("host", HOSTS)
+def test_an_edit_and_a_retry_are_branches_that_can_be_walked(host, open_notebook, snap):
+    notebook = open_notebook(SETUP, "talk.panel()", host=host)
     notebook.run(0, 1)
     panel, model = panel_in(notebook), Told(notebook.folder)
     model.reply("One.", ended=True)
@@ -63,7 +67,7 @@ def test_an_edit_and_a_retry_are_branches_that_can_be_walked(open_notebook, snap
     edit.press("Enter")
     panel.says("Zähle", "Zwei.")
     expect(panel.messages.first).to_contain_text("2/2")
-    snap("panel-branches")
+    snap(f"panel-branches-{host}")
 
     panel.act(0, "Previous version")
     panel.says("Count", "One.")
@@ -77,8 +81,9 @@ def test_an_edit_and_a_retry_are_branches_that_can_be_walked(open_notebook, snap
     panel.says("Zähle", "Zwei.")
 
 
-def test_a_failure_is_told_and_can_be_tried_again(open_notebook):
-    notebook = open_notebook(SETUP, "talk.panel()")
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_failure_is_told_and_can_be_tried_again(host, open_notebook):
+    notebook = open_notebook(SETUP, "talk.panel()", host=host)
     notebook.run(0, 1)
     panel, model = panel_in(notebook), Told(notebook.folder)
 
