@@ -34,17 +34,21 @@ class Notebook:
     """An open notebook whose kernel is idle."""
 
     def __init__(self, page: Page, server: JupyterServer, wires: Tripwires, path: Path, host: str):
-        self.page, self.wires, self.path, self.host = page, wires, path, host
+        self.page, self.wires, self.path = page, wires, path
         self._place = path.relative_to(server.root).as_posix()
-        view = "lab/tree" if host == "lab" else "notebooks"
-        self._url = f"{server.url}/{view}/{self._place}?reset&token={server.token}"
         self._server = server
-        self.load()
+        self.open_in(host)
 
     @property
     def folder(self) -> Path:
         """Where the kernel runs."""
         return self.path.parent
+
+    def open_in(self, host: str) -> None:
+        """Open the page in this host; a kernel that runs goes on."""
+        server, view = self._server, "lab/tree" if host == "lab" else "notebooks"
+        self._url = f"{server.url}/{view}/{self._place}?reset&token={server.token}"
+        self.load()
 
     def load(self) -> None:
         """Open the page, for the first time or anew."""

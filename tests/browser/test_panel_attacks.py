@@ -5,6 +5,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 
+from browser.notebook import HOSTS
 from browser.panel import PanelView
 from browser.payloads import PAYLOADS, PROVOKE, SUSPECTS
 from nbchat.widget.saved import HIDE_ERROR
@@ -70,7 +71,6 @@ def hostile(open_notebook):
     """A notebook that shows every payload, through every channel, in live panels."""
     notebook = open_notebook(FILE + HOSTILE, SHOW, "for c in chats: c.export(f'{c.id}.html')")
     (notebook.folder / "payloads.json").write_text(json.dumps(PAYLOADS))
-    notebook.wires.watch_commands(notebook.page)
     notebook.run(0)
     return notebook
 
@@ -79,9 +79,9 @@ def test_there_are_enough_payloads():
     assert len(PAYLOADS) >= 240
 
 
-def test_no_payload_does_anything_in_a_panel_or_in_what_is_saved(hostile, snap):
-    page, notebook = hostile.page, hostile
-    notebook.run(1)
+def look_at_live(notebook):
+    """Show every message of every panel, provoke it, and look for what could run or load."""
+    notebook.wires.watch_commands(notebook.page)
     panels = notebook.output(1).get_by_role("region", name="nbchat", exact=True)
     count = -(-len(PAYLOADS) // 40)
     expect(panels).to_have_count(count)
@@ -94,21 +94,35 @@ def test_no_payload_does_anything_in_a_panel_or_in_what_is_saved(hostile, snap):
             older.evaluate("(node) => node.click()")
             expect(view.messages.nth(before)).to_be_attached()
         view.root.evaluate(PROVOKE)
-        suspects = view.log.evaluate(SUSPECTS)
-        assert suspects == []
-    snap("panel-attacks")
+        assert view.log.evaluate(SUSPECTS) == []
     ran = [name for name in notebook.wires.commands if name.startswith(("terminal", "notebook:in"))]
     assert ran == []
 
-    notebook.save()
-    notebook.run(2)
-    notebook.end_kernel()
-    notebook.load()
+
+def look_at_saved(notebook):
+    """The same for what stands in the notebook without a kernel."""
     saved = notebook.output(1)
     expect(saved.locator(".nbchat-static").first).to_be_attached()
     saved.evaluate(PROVOKE)
     saved.evaluate(TAKE_OUT_OURS, HIDE_ERROR)
     assert saved.evaluate(SUSPECTS) == []
+
+
+def test_no_payload_does_anything_in_a_panel_or_in_what_is_saved(hostile, snap):
+    page, notebook = hostile.page, hostile
+    notebook.run(1)
+    look_at_live(notebook)
+    snap("panel-attacks-lab")
+    notebook.save()
+    notebook.open_in("notebook")
+    look_at_live(notebook)
+    snap("panel-attacks-notebook")
+
+    notebook.run(2)
+    notebook.end_kernel()
+    for host in HOSTS:
+        notebook.open_in(host)
+        look_at_saved(notebook)
 
     for place in notebook.folder.glob("*.html"):
         page.goto(place.as_uri())
