@@ -230,3 +230,15 @@ test("bytes travel as the first buffer of the message", () => {
   const rid = store.ask("attach", { name: "a", type: "" }, null, bytes);
   assert.deepEqual(calls, [[{ op: "attach", rid, name: "a", type: "" }, undefined, [bytes]]]);
 });
+
+test("that the kernel was silent is said until it answers", () => {
+  const store = panel.storeOf({ get: () => "silent", send() {} });
+  store.take(snap(0));
+  for (const op of ["ack", "snap"]) {
+    store.say(panel.SILENT);
+    store.take({ op: "chips", s: store.state.s + 1 });
+    assert.equal(store.notice, panel.SILENT);
+    store.take(op === "ack" ? { op, s: store.state.s + 1, rid: "r1" } : snap(9));
+    assert.equal(store.notice, "");
+  }
+});

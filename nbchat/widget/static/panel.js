@@ -182,9 +182,9 @@ function makeStore() {
 		const before = store.state;
 		store.state = reduce(before, message);
 		const now = store.state;
+		if (["snap", "ack"].includes(message.op) && [LOST, SILENT].includes(store.notice)) store.say("");
 		if (message.op === "snap") {
 			clearTimeout(silence);
-			if (store.notice === LOST || store.notice === SILENT) store.say("");
 			// said again with the same rid: the kernel acts once
 			if (before.live && before.lost) for (const p of now.pending) store.post({ op: "send", rid: p.rid, text: p.text });
 		} else if (now.lost && (!before.lost || Date.now() - greeted > 2000)) store.hello();
