@@ -51,9 +51,11 @@ def talk(open_notebook):
     return panel_in(notebook), Told(notebook.folder), notebook
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_every_word_stands_out_from_what_is_behind_it(theme, open_notebook, snap):
-    notebook = open_notebook(SETUP, "talk.panel()")
+@pytest.mark.parametrize(
+    ("host", "theme"), [*(("lab", theme) for theme in THEMES), ("notebook", THEMES[1])]
+)
+def test_every_word_stands_out_from_what_is_behind_it(host, theme, open_notebook, snap):
+    notebook = open_notebook(SETUP, "talk.panel()", host=host)
     change = "(theme) => globalThis.jupyterapp.commands.execute('apputils:change-theme', {theme})"
     notebook.page.evaluate(change, theme)
     notebook.run(0, 1)
@@ -62,7 +64,8 @@ def test_every_word_stands_out_from_what_is_behind_it(theme, open_notebook, snap
     panel.send("Show me")
     panel.is_idle()
     expect(panel.messages.last.locator("td").first).to_be_visible()
-    snap("panel-" + theme.removeprefix("JupyterLab ").lower().replace(" ", "-"))
+    name = theme.removeprefix("JupyterLab ").lower().replace(" ", "-")
+    snap(f"panel-{name}-{host}")
 
     try:
         contrasts = panel.root.evaluate(WEAK)
