@@ -27,6 +27,7 @@ OUTPUTS = """(index) => {
 }"""
 SOURCES = """() => globalThis.jupyterapp.shell.currentWidget.content.widgets
   .map((cell) => cell.model.sharedModel.getSource())"""
+KERNEL = "globalThis.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
 SAVE = """async () => { await globalThis.jupyterapp.shell.currentWidget.context.save(); }"""
 
 
@@ -59,6 +60,10 @@ class Notebook:
         """Run a cell without waiting for its end."""
         self.page.evaluate(f"(index) => {{ ({START})(index); }}", index)
 
+    def is_busy(self) -> None:
+        """Wait until the kernel is at work."""
+        self.page.wait_for_function(f"() => ({KERNEL}).status === 'busy'")
+
     def finish(self) -> None:
         """Wait until the cell that was started has ended."""
         self.page.evaluate("() => globalThis.nbchatCell.then(() => null)")
@@ -89,10 +94,7 @@ class Notebook:
 
     def interrupt(self) -> None:
         """Interrupt the kernel, as the host's own button does."""
-        self.page.evaluate(
-            "() => globalThis.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
-            ".interrupt()"
-        )
+        self.page.evaluate(f"() => {KERNEL}.interrupt()")
 
     def end_kernel(self) -> None:
         """Shut the kernel down without asking."""

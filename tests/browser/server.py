@@ -9,6 +9,8 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -30,7 +32,7 @@ class JupyterServer:
     """A running server, and the folder it serves."""
 
     def __init__(self, folder: Path) -> None:
-        self.root = folder / "notebooks"
+        self._folder, self.root = folder, folder / "notebooks"
         self.root.mkdir(parents=True)
         self.port, self.token = free_port(), secrets.token_hex(16)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -82,6 +84,15 @@ class JupyterServer:
         nbformat.write(notebook, path)
         return path
 
+    @contextmanager
+    def setting(self, name: str, **values: object) -> Iterator[None]:
+        """Pages that are opened meanwhile find these values in this settings file."""
+        place = write_setting(self._folder, name, values)
+        try:
+            yield
+        finally:
+            place.unlink()
+
     def end_kernels(self) -> None:
         """Shut down every kernel that runs."""
         for kernel in self.rest("GET", "kernels"):
@@ -110,12 +121,18 @@ def free_port() -> int:
 def write_settings(folder: Path) -> None:
     """No news, no updates, no completion while typing; the application is found by tests."""
     for name, settings in QUIET.items():
-        place = folder / "SETTINGS_DIR" / f"{name}.jupyterlab-settings"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(settings))
+        write_setting(folder, name, settings)
     place = folder / "CONFIG_DIR" / "jupyter_server_config.json"
     place.parent.mkdir(parents=True)
     place.write_text(json.dumps({"JupyterNotebookApp": {"expose_app_in_browser": True}}))
+
+
+def write_setting(folder: Path, name: str, values: dict[str, object]) -> Path:
+    """One settings file of the application."""
+    place = folder / "SETTINGS_DIR" / f"{name}.jupyterlab-settings"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(values))
+    return place
 
 
 def environment(folder: Path) -> dict[str, str]:

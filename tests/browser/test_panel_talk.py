@@ -7,6 +7,8 @@ from browser.notebook import HOSTS
 from browser.panel import SETUP, panel_in
 from browser.scripted import Told
 
+BUSY = "import pathlib\nwhile not pathlib.Path('free').exists(): pass"
+
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_enter_asks_and_the_answer_streams_in(host, open_notebook, snap):
@@ -48,8 +50,7 @@ def test_stop_keeps_the_partial_answer_and_the_next_question_works(host, open_no
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_stop_works_while_another_cell_computes(host, open_notebook):
-    busy = "import pathlib\nwhile not pathlib.Path('free').exists(): pass"
-    notebook = open_notebook(SETUP, "talk.panel()", busy, host=host)
+    notebook = open_notebook(SETUP, "talk.panel()", BUSY, host=host)
     notebook.run(0, 1)
     panel, model = panel_in(notebook), Told(notebook.folder)
 
@@ -64,6 +65,29 @@ def test_stop_works_while_another_cell_computes(host, open_notebook):
     assert notebook.outputs(2) == []
     (notebook.folder / "free").touch()
     notebook.finish()
+
+
+def test_without_subshells_stop_waits_for_the_cell_and_says_so(server, open_notebook):
+    kernels = "@jupyterlab/apputils-extension/kernels-settings"
+    with server.setting(kernels, commsOverSubshells="disabled"):
+        notebook = open_notebook(SETUP, "talk.panel()", BUSY)
+    notebook.run(0, 1)
+    panel, model = panel_in(notebook), Told(notebook.folder)
+    panel.send("Go on.")
+    reply = model.reply("On and on")
+    panel.says("Go on.", "On and on")
+
+    notebook.start(2)
+    notebook.is_busy()
+    panel.button("Stop").click()
+    expect(panel.root.get_by_text("Stopping when the kernel is free.").first).to_be_visible()
+    reply.say(" and on")
+    panel.says("Go on.", "On and on and on")
+    (notebook.folder / "free").touch()
+    notebook.finish()
+
+    panel.is_idle()
+    expect(panel.messages.last).to_contain_text("stopped")
 
 
 @pytest.mark.parametrize("host", HOSTS)
