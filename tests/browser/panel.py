@@ -3,12 +3,21 @@
 from playwright.sync_api import Locator, expect
 
 from browser.notebook import Notebook
+from browser.scripted import Told
 
 SETUP = """
 import nbchat
 from browser.scripted import told
 
 talk = nbchat.create_chat("function/told", respond=told(), store="k.duckdb", name="talk")
+"""
+TOOLS = """
+@nbchat.tool(policy="confirm")
+def cancel(order: int) -> str:
+    '''Cancel an order.'''
+    return f"order {order} is cancelled"
+
+talk.with_tool(cancel)
 """
 
 
@@ -46,6 +55,15 @@ class PanelView:
         copy = self.messages.last.get_by_role("button", name="Copy message", exact=True)
         expect(copy).to_be_attached()
         expect(self.button("Stop")).to_be_hidden()
+
+
+def ask_to_cancel(panel: PanelView, model: Told, order: int) -> None:
+    """Have the model call the tool that needs a yes."""
+    reply = model.reply()
+    reply.think("Let me see.")
+    reply.call("cancel", order=order)
+    reply.end()
+    panel.send(f"Cancel order {order}")
 
 
 def panel_in(notebook: Notebook, cell: int = 1) -> PanelView:

@@ -5,7 +5,7 @@ import ast
 import pytest
 from playwright.sync_api import expect
 
-from browser.panel import SETUP, panel_in
+from browser.panel import SETUP, TOOLS, ask_to_cancel, panel_in
 from browser.scripted import Told
 
 ANSWER = (
@@ -55,24 +55,31 @@ def talk(open_notebook):
     ("host", "theme"), [*(("lab", theme) for theme in THEMES), ("notebook", THEMES[1])]
 )
 def test_every_word_stands_out_from_what_is_behind_it(host, theme, open_notebook, snap):
-    notebook = open_notebook(SETUP, "talk.panel()", host=host)
+    notebook = open_notebook(SETUP + TOOLS, "talk.panel()", host=host)
     change = "(theme) => globalThis.jupyterapp.commands.execute('apputils:change-theme', {theme})"
     notebook.page.evaluate(change, theme)
     notebook.run(0, 1)
     panel, model = panel_in(notebook), Told(notebook.folder)
+    for order, word in enumerate(("Approve", "Deny"), 1):
+        ask_to_cancel(panel, model, order)
+        model.reply("Done.", ended=True)
+        panel.button(word).click()
+        panel.is_idle()
     model.reply(ANSWER, ended=True)
     panel.send("Show me")
     panel.is_idle()
     expect(panel.messages.last.locator("td").first).to_be_visible()
     name = theme.removeprefix("JupyterLab ").lower().replace(" ", "-")
     snap(f"panel-{name}-{host}")
+    ask_to_cancel(panel, model, 3)
+    expect(panel.button("Approve")).to_be_visible()
 
     try:
         contrasts = panel.root.evaluate(WEAK)
     finally:
         notebook.page.evaluate(change, THEMES[0])
 
-    assert len(contrasts) > 10
+    assert {"ok", "denied", "needs approval"} <= {word for _, word in contrasts}
     assert [words for words in contrasts if words[0] < 4.5] == []
 
 

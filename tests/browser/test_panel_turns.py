@@ -4,25 +4,8 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.notebook import HOSTS
-from browser.panel import SETUP, panel_in
+from browser.panel import SETUP, TOOLS, ask_to_cancel, panel_in
 from browser.scripted import Told
-
-TOOLS = """
-@nbchat.tool(policy="confirm")
-def cancel(order: int) -> str:
-    '''Cancel an order.'''
-    return f"order {order} is cancelled"
-
-talk.with_tool(cancel)
-"""
-
-
-def ask_to_cancel(panel, model, order, text):
-    reply = model.reply()
-    reply.think("Let me see.")
-    reply.call("cancel", order=order)
-    reply.end()
-    panel.send(text)
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -31,7 +14,7 @@ def test_a_call_runs_only_when_it_is_approved(host, open_notebook, snap):
     notebook.run(0, 1)
     panel, model = panel_in(notebook), Told(notebook.folder)
 
-    ask_to_cancel(panel, model, 7, "Cancel order 7")
+    ask_to_cancel(panel, model, 7)
     expect(panel.button("Approve")).to_be_visible()
     expect(panel.root.get_by_role("status")).to_contain_text("needs your approval")
     snap(f"panel-approval-{host}")
@@ -41,7 +24,7 @@ def test_a_call_runs_only_when_it_is_approved(host, open_notebook, snap):
     panel.says("Cancel order 7", "It is cancelled.")
     expect(panel.messages.nth(1)).to_contain_text("order 7 is cancelled")
 
-    ask_to_cancel(panel, model, 8, "Cancel order 8")
+    ask_to_cancel(panel, model, 8)
     model.reply("Then it stays.", ended=True)
     panel.button("Deny").click()
     panel.is_idle()
