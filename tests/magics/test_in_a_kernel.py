@@ -160,8 +160,8 @@ def test_an_interrupt_shows_the_partial_answer_and_raises(kernel):
 def test_an_error_fails_the_cell_in_one_line(kernel):
     assert kernel.run("%chat -m nowhere/x hi") == "UsageError"
 
-    assert kernel.kinds() == ["stream"]
-    (line,) = [m["content"]["text"] for m in kernel.sent if m["msg_type"] == "stream"]
+    assert set(kernel.kinds()) == {"stream"}  # a slow machine sends a line in pieces
+    line = "".join(m["content"]["text"] for m in kernel.sent if m["msg_type"] == "stream")
     assert line.startswith("UsageError: No provider is named 'nowhere'.")
     assert line.count("\n") == 1
 
