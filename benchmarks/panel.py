@@ -78,16 +78,20 @@ def panel(folder: Path, count: int, per_s: float) -> tuple[int, int]:
             return messages, sent
 
 
+def rendered(text: str) -> str:
+    """The whole answer, rendered anew."""
+    answer = LiveAnswer()
+    answer.feed(TextEvent("x", text))
+    return answer.html()
+
+
 def naive(count: int, per_s: float) -> tuple[int, int]:
     """The same for a panel that sends the whole answer for every piece."""
-    answer = LiveAnswer()
     messages = sent = 0
     text = ""
     for piece in paced(count, per_s):
         text += piece
-        answer = LiveAnswer()
-        answer.feed(TextEvent("x", text))
-        messages, sent = messages + 1, sent + len(json.dumps({"value": answer.html()}))
+        messages, sent = messages + 1, sent + len(json.dumps({"value": rendered(text)}))
     return messages, sent
 
 
