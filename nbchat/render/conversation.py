@@ -14,7 +14,7 @@ from nbchat.render.values import NO_PICTURES, Pictures
 
 WHO = {"user": "User", "assistant": "Assistant"}
 MESSAGES = 200
-SIZE = 1_000_000  # bytes of all messages
+SIZE = 300_000  # bytes of all messages: a host takes them in anew after every turn
 HTML_LIMIT = 200_000  # characters of one message's HTML; a longer one is shown as cut text
 PLAIN_LIMIT = 20_000  # characters of one message's text
 
@@ -26,7 +26,7 @@ def render_conversation(
     store_path: str = "",
     pictures: Pictures = NO_PICTURES,
 ) -> str:
-    """The chat's last messages as safe HTML, at most 200 of them and 1 MB.
+    """The chat's last messages as safe HTML, at most 200 of them and 300 KB.
 
     `store_path` is where the messages are that are not shown, `pictures` the bytes of those to
     be seen, by digest.

@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 RIDS = 1_000  # of the page's last wishes, each of which is done once
 PAGE = 50  # messages of a snapshot
+SAVE_S = 0.2  # of rest before the transcript is saved: turns in quick succession share one
 LOOK_S = 1.0  # how often the file is looked at for what other processes wrote
 
 
@@ -74,7 +75,7 @@ class Session:
         self._mark: Any = None
         self._stamp: Any = None
         self._looked_s = 0.0
-        self._has_page = False
+        self._has_page = self._is_unsaved = False
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
         self._unwatch = watch(chat.store.path, chat.id, self._post)
         self._task = submit(self._run())
@@ -135,15 +136,17 @@ class Session:
         while True:
             news = None
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICK_S if self._is_dirty else LOOK_S):
+                async with asyncio.timeout(self._patience_s()):
                     news = await self._inbox.get()
             await self._guarded(self._handle(news), news)
             if self.answer is not None and self.answer.is_due():
                 self._tell_news(self.answer)
 
-    @property
-    def _is_dirty(self) -> bool:
-        return self.answer is not None and self.answer.is_dirty
+    def _patience_s(self) -> float:
+        """How long to wait for news before looking at what else is due."""
+        if self.answer is not None:
+            return TICK_S if self.answer.is_dirty else LOOK_S
+        return SAVE_S if self._is_unsaved else LOOK_S
 
     async def _guarded(self, work: Any, news: Any = None) -> None:
         """One thing that goes wrong is told, and the panel lives on."""
@@ -158,6 +161,8 @@ class Session:
 
     async def _handle(self, news: Any) -> None:
         match news:
+            case None if self._is_unsaved and self.running is None:
+                await self._save_transcript()
             case None:
                 await self._look()
             case Op(name="hello"):
@@ -197,7 +202,7 @@ class Session:
         self.first = max(0, len(self.messages) - PAGE)
         if self._has_page:
             self.snapshot()
-        await self._save_transcript()
+        self._is_unsaved = True
 
     async def _read(self) -> None:
         chat = self.chat
@@ -330,7 +335,7 @@ class Session:
             self.tell("msg", msg=self._without_known(self.messages[at], answer), after=after)
         self.tell("chat", chat=self._header)
         self.tell("said", text=self._said(news.error))
-        await self._save_transcript()
+        self._is_unsaved = True
 
     def _without_known(self, message: Message, answer: Answer | None) -> dict[str, Any]:
         """The message as the page shows it, without the blocks that it has already."""
@@ -375,6 +380,7 @@ class Session:
         await self.reload()
 
     async def _save_transcript(self) -> None:
+        self._is_unsaved = False
         messages, title = list(self.messages), self.title_for(self.messages)
         store = self.chat.store
 

@@ -58,7 +58,7 @@ def test_a_long_chat_shows_its_last_messages_and_says_where_the_others_are() -> 
         assert all(f"said {number}." in text for number in range(300, 500))
 
 
-def test_a_large_chat_stays_below_a_megabyte_and_loses_its_oldest_messages() -> None:
+def test_a_large_chat_keeps_within_its_bound_and_loses_its_oldest_messages() -> None:
     messages = chat_of(30, "é" * 50_000)
 
     html = render_conversation(messages, title="t")

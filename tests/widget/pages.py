@@ -22,6 +22,7 @@ class Page:
         names: Mapping[str, Any] | None = None,
         commands: Mapping[str, Any] | None = None,
         figure: Any = None,
+        saved: Any = None,
     ) -> None:
         self._told: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.told: list[dict[str, Any]] = []
@@ -31,7 +32,7 @@ class Page:
         self.chips: list[dict[str, Any]] = []
         self._rids = 0
         self.session = Session(
-            chat, self._told.put, saved=SavedTranscript(),
+            chat, self._told.put, saved=saved or SavedTranscript(),
             attached=Attached(lambda: names or {}), commands=checked_commands(commands),
             last_figure=lambda: figure,
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """The panel's own side of the conversation, on a real store, without a browser."""
 
+import queue
 import threading
 
 import pytest
@@ -283,3 +284,18 @@ def test_nonsense_from_the_page_is_ignored(store, open_page):
     page.ask("Hi")
 
     assert page.texts == ["Hi", "fine"]
+
+
+def test_the_saved_transcript_comes_to_have_every_turn(store, open_page):
+    class Kept(queue.SimpleQueue):
+        def update(self, messages, title, store_path, pictures):
+            self.put([message.content for message in messages])
+
+    chat, kept = chat_of(store, "one", "two", "three"), Kept()
+    open_page(chat, saved=kept)
+
+    for text in ("a", "b", "c"):
+        chat.ask(text)
+
+    while kept.get(timeout=20) != ["a", "one", "b", "two", "c", "three"]:
+        pass
